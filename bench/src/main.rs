@@ -1,0 +1,67 @@
+//! Speed and memory of the network and the engine, beside the limits of the machine measured in the same run.
+//!
+//! `cargo xtask bench` runs it and, where the Python environment of `bench/peers` exists, transformers on the same
+//! work. [`workload`] says what the work is, [`measure`] does it, [`limits`] measures the machine, [`report`] prints.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+
+mod checkpoint;
+mod limits;
+mod measure;
+mod memory;
+mod report;
+mod saved;
+mod workload;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use burn::tensor::Device;
+
+use measure::Bench;
+use report::Report;
+use workload::Workload;
+
+const USAGE: &str = "\
+usage: visionthink-bench run CHECKPOINT OUT     measure a checkpoint; OUT gets `workload.json` and `visionthink.json`
+       visionthink-bench make FOLDER            write the random 0.15 B checkpoint; nothing is done where it is
+       visionthink-bench save CHECKPOINT OUT    save a checkpoint again, with values computed from it, for
+                                                `bench/peers/load_saved.py`
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let outcome = match arguments.as_slice() {
+        [command, checkpoint, out] if command == Path::new("run") => run(checkpoint, out),
+        [command, folder] if command == Path::new("make") => checkpoint::make(folder),
+        [command, checkpoint, out] if command == Path::new("save") => saved::save(checkpoint, out),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(checkpoint: &Path, out: &Path) -> Result<()> {
+    let device = Device::flex();
+    fs_err::create_dir_all(out)?;
+    let workload = Workload::new(checkpoint, out)?;
+    workload.write(&out.join("workload.json"))?;
+
+    let mut bench = Bench::load(&workload, &device)?;
+    let measured = bench.run()?;
+    // Last: its buffers are larger than a small model, and peak memory has been read by now.
+    let limits = limits::measure(&device)?;
+
+    let report = Report::new(&workload, measured, limits);
+    report.write(&out.join("visionthink.json"))?;
+    report.print();
+    Ok(())
+}

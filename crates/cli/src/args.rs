@@ -1,0 +1,232 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use visionthink_data::world::{Family, Split};
+use visionthink_engine::Sampling;
+use visionthink_protocol::{Mode, ProfileName};
+
+use crate::device::DeviceChoice;
+use crate::failure::Failure;
+use crate::model::ModelSource;
+
+/// Vision-language models that look at a quarter of the pixels first.
+#[derive(Debug, Parser)]
+#[command(name = "visionthink", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    /// Log more to stderr: -v for phases, -vv for everything.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Ask a question about images.
+    Ask(AskArguments),
+    /// Validate a run file and print it resolved.
+    Check(CheckArguments),
+    /// See it work: accuracy, visual tokens and wall-clock in three modes on held-out questions.
+    Demo(DemoArguments),
+    /// Complete prompts from a JSONL file.
+    Generate(GenerateArguments),
+    /// Sizes and token costs of images, low and full.
+    Inspect(InspectArguments),
+    /// Log-probabilities of given completions.
+    Score(ScoreArguments),
+    /// Train by imitation.
+    Sft(SftArguments),
+    /// Write pictures and questions of the synthetic world.
+    Synth(SynthArguments),
+}
+
+/// The model and where it runs.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArguments {
+    /// `micro` (embedded), a checkpoint folder, or `hf:ORG/NAME`.
+    #[arg(long, default_value = "micro")]
+    pub(crate) model: ModelSource,
+    /// auto, cpu, cuda:N, rocm:N, vulkan:N, metal or tch:N.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
+}
+
+/// How tokens are chosen.
+#[derive(Debug, Args)]
+pub(crate) struct SamplingArguments {
+    /// 0 takes the most likely token.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) temperature: f64,
+    /// Keep the most likely tokens up to this cumulative probability.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) top_p: f64,
+    /// Keep this many most likely tokens; 0 keeps all.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) top_k: usize,
+    /// Drop tokens less likely than this share of the most likely one.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) min_p: f64,
+    /// Divide (or multiply, below zero) the scores of tokens already present.
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) repetition_penalty: f64,
+    /// Seed of the sampler.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AskArguments {
+    /// A path, an http(s) URL, or `-` for stdin; may be given several times.
+    #[arg(long = "image", value_name = "PATH|URL|-")]
+    pub(crate) images: Vec<String>,
+    /// adaptive: a quarter of the pixels first; full; low.
+    #[arg(long, default_value = "adaptive")]
+    pub(crate) mode: Mode,
+    /// Prompts and tool format; by default what the model was trained with.
+    #[arg(long)]
+    pub(crate) profile: Option<ProfileName>,
+    /// Most tokens a turn.
+    #[arg(long, default_value_t = 512)]
+    pub(crate) max_tokens: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArguments,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+    /// The question.
+    pub(crate) question: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The run file.
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Held-out questions a family.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) questions: u64,
+    /// Seed of the pictures and questions.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Which modes to compare.
+    #[arg(long, value_delimiter = ',', default_value = "low,full,adaptive")]
+    pub(crate) modes: Vec<Mode>,
+    /// Where the HTML report goes.
+    #[arg(long, default_value = "demo.html")]
+    pub(crate) report: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArguments {
+    /// Requests, one JSON object a line: `messages`, or `prompt` and `images`; optional `id`.
+    #[arg(long)]
+    pub(crate) input: PathBuf,
+    /// Where results go; stdout without it. Ids that are already there are skipped.
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
+    /// Most tokens a completion.
+    #[arg(long, default_value_t = 512)]
+    pub(crate) max_tokens: usize,
+    /// Do not stop at the model's end tokens.
+    #[arg(long)]
+    pub(crate) ignore_eos: bool,
+    /// Most requests in one batch.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) batch: u64,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArguments,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// Image files.
+    #[arg(required = true)]
+    pub(crate) images: Vec<PathBuf>,
+    /// Whose size limits apply: `micro`, a checkpoint folder, or `hf:ORG/NAME`.
+    #[arg(long, default_value = "micro")]
+    pub(crate) model: ModelSource,
+    /// Print one JSON object an image.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write `pixel_values` and `image_grid_thw` of both views.
+    #[arg(long, value_name = "OUT.safetensors")]
+    pub(crate) dump: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArguments {
+    /// Requests as for `generate`, each with `completion` or `completion_ids`.
+    #[arg(long)]
+    pub(crate) input: PathBuf,
+    /// Where results go; stdout without it. Ids that are already there are skipped.
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SftArguments {
+    /// The run file.
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+    /// Go on from the last checkpoint of the run.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// auto, cpu, cuda:N, rocm:N, vulkan:N, metal or tch:N.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SynthArguments {
+    /// The folder to write; must not exist, or be empty.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// train or test; the two share no picture.
+    #[arg(long)]
+    pub(crate) split: Split,
+    /// Questions a family.
+    #[arg(long)]
+    pub(crate) n: u64,
+    /// Seed of the pictures and questions.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Only these families; all by default.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) family: Vec<Family>,
+}
+
+impl SamplingArguments {
+    /// The checked settings.
+    ///
+    /// # Errors
+    ///
+    /// A value out of range is wrong usage.
+    pub(crate) fn settings(&self) -> Result<Sampling, Failure> {
+        let sampling = Sampling {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            seed: self.seed,
+        };
+        sampling.check().map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(sampling)
+    }
+}

@@ -1,0 +1,174 @@
+//! `visionthink ask`: one question about some images.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use visionthink_engine::{CancelToken, EngineOptions, Picture, Rollout, Task, run as roll_out};
+use visionthink_image::View;
+use visionthink_protocol::{Conversation, Decision, Limits, Mode, Rules, Setup, Turn};
+
+use crate::args::AskArguments;
+use crate::failure::Failure;
+use crate::images::{Sources, load};
+use crate::model::{Opened, processor_of, profile};
+use crate::output;
+
+#[derive(Serialize)]
+struct Answered<'a> {
+    answer: Option<&'a str>,
+    decision: Decision,
+    mode: Mode,
+    model: &'a str,
+    turns: &'a [Turn],
+    images: Vec<Seen<'a>>,
+    visual_tokens: VisualTokens,
+    usage: Usage,
+    timing_ms: TimingMs,
+    seed: u64,
+}
+
+#[derive(Serialize)]
+struct Seen<'a> {
+    source: &'a str,
+    width: u32,
+    height: u32,
+    low: View,
+    full: View,
+}
+
+#[derive(Serialize)]
+struct VisualTokens {
+    used: usize,
+    full: usize,
+    /// Null without an image.
+    ratio: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    prompt_tokens: usize,
+    completion_tokens: usize,
+    prefilled_tokens: usize,
+    reused_tokens: usize,
+}
+
+#[derive(Serialize)]
+struct TimingMs {
+    image: f64,
+    vision: f64,
+    prefill: f64,
+    decode: f64,
+    total: f64,
+}
+
+pub(crate) fn run(arguments: &AskArguments) -> anyhow::Result<()> {
+    let sampling = arguments.sampling.settings()?;
+    if arguments.max_tokens == 0 {
+        return Err(Failure::usage("`--max-tokens` is 0; expected at least 1").into());
+    }
+    if arguments.images.iter().filter(|source| *source == "-").count() > 1 {
+        return Err(Failure::usage("`--image -` is given twice; stdin holds one image").into());
+    }
+    // The images first: a wrong path should not cost a load of the weights.
+    let mut images = Vec::with_capacity(arguments.images.len());
+    for source in &arguments.images {
+        images.push(load(source, Path::new(""), Sources::Person)?);
+    }
+    let mut opened = arguments.model.open(EngineOptions { max_rows: 1, ..EngineOptions::default() })?;
+    let mut pictures = Vec::with_capacity(images.len());
+    for image in images {
+        pictures.push(Arc::new(Picture::new(image, processor_of(&opened)?)?));
+    }
+    let conversation = begin(arguments, &opened, &pictures)?;
+    let task = Task {
+        conversation,
+        pictures: pictures.clone(),
+        sampling,
+        samples: 1,
+        suppressed_ids: opened.folder.suppressed_ids(),
+        stop_texts: Vec::new(),
+        logprobs: false,
+    };
+    let rollouts = roll_out(&mut opened.engine, [task], &CancelToken::new(), |_| {});
+    let rollout = rollouts.into_iter().next().ok_or_else(|| Failure::failed("the engine gave no answer"))?;
+    if let Some(error) = &rollout.error {
+        return Err(error.clone().into());
+    }
+    report(arguments, &opened, &pictures, &rollout)
+}
+
+fn begin(arguments: &AskArguments, opened: &Opened, pictures: &[Arc<Picture>]) -> anyhow::Result<Conversation> {
+    let profile = Arc::new(profile(&opened.folder, arguments.profile)?);
+    let question = profile.question(&arguments.question, pictures.len());
+    let context = opened.folder.config.text.max_position_embeddings;
+    let setup = Setup {
+        tokenizer: opened.folder.tokenizer.clone(),
+        profile,
+        mode: arguments.mode,
+        images: pictures.iter().map(|picture| picture.tokens()).collect(),
+        limits: Limits { max_new_tokens_per_turn: arguments.max_tokens, ..Limits::for_context(context) },
+        rules: Rules::Exact,
+    };
+    Ok(Conversation::start(setup, &opened.folder.template, &[question])?)
+}
+
+fn report(arguments: &AskArguments, opened: &Opened, pictures: &[Arc<Picture>], rollout: &Rollout) -> anyhow::Result<()> {
+    let conversation = &rollout.conversation;
+    if !arguments.json {
+        match conversation.answer() {
+            Some(answer) => output::line(answer)?,
+            None => return Err(no_answer(conversation)),
+        }
+        return Ok(());
+    }
+    let ms = |time: std::time::Duration| time.as_secs_f64() * 1000.0;
+    let (usage, timing) = (rollout.usage, rollout.timing);
+    output::json(&Answered {
+        answer: conversation.answer(),
+        decision: conversation.decision(),
+        mode: arguments.mode,
+        model: &opened.name,
+        turns: conversation.turns(),
+        images: arguments
+            .images
+            .iter()
+            .zip(pictures)
+            .map(|(source, picture)| Seen {
+                // A data URL is the image itself; repeating it helps nobody.
+                source: if source.starts_with("data:") { "data:" } else { source },
+                width: picture.image().width,
+                height: picture.image().height,
+                low: picture.costs().low,
+                full: picture.costs().full,
+            })
+            .collect(),
+        visual_tokens: VisualTokens {
+            used: usage.image_tokens,
+            full: usage.full_image_tokens,
+            ratio: (usage.full_image_tokens > 0).then(|| usage.image_tokens as f64 / usage.full_image_tokens as f64),
+        },
+        usage: Usage {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            prefilled_tokens: usage.prefilled_tokens,
+            reused_tokens: usage.reused_tokens,
+        },
+        timing_ms: TimingMs {
+            image: ms(timing.image),
+            vision: ms(timing.vision),
+            prefill: ms(timing.prefill),
+            decode: ms(timing.decode),
+            total: ms(timing.total),
+        },
+        seed: arguments.sampling.seed,
+    })
+}
+
+/// A model that never comes to an answer is an outcome with `--json`, and a failure for a person who wants the answer.
+fn no_answer(conversation: &Conversation) -> anyhow::Error {
+    let last = conversation.turns().last().map_or("", |turn| turn.text.as_str());
+    Failure::failed(format!("the model gave no answer after {} turns; its last words: `{last}`", conversation.turns().len()))
+        .hint("`--json` shows all turns; `--max-tokens` and `--mode full` may help")
+        .into()
+}

@@ -1,0 +1,153 @@
+//! `visionthink generate`: complete prompts from a file, with log-probabilities.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use visionthink_engine::{Backend, EngineOptions, Event, Picture, TurnId, TurnReply, TurnRequest};
+use visionthink_image::Patches;
+use visionthink_protocol::{Content, Conversation, Limits, Message, Mode, Part, Profile, Rules, Setup, View};
+
+use crate::args::GenerateArguments;
+use crate::failure::Failure;
+use crate::images::{Sources, load};
+use crate::model::{Opened, processor_of};
+use crate::progress;
+use crate::requests::{Completed, Request, Results, read};
+
+/// A prompt as the engine takes it.
+pub(crate) struct Prompt {
+    pub(crate) ids: Vec<u32>,
+    pub(crate) images: Vec<Arc<Patches>>,
+}
+
+pub(crate) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
+    let sampling = arguments.sampling.settings()?;
+    let requests = read(&arguments.input)?;
+    let mut results = Results::open(arguments.output.as_deref())?;
+    let options = EngineOptions { max_rows: arguments.batch as usize, ..EngineOptions::default() };
+    let mut opened = arguments.model.open(options)?;
+    let folder = arguments.input.parent().unwrap_or(Path::new("")).to_owned();
+    let bar = progress::bar(requests.len() as u64, "generating");
+    let mut waiting = requests.into_iter();
+    let mut running: HashMap<TurnId, (Value, Vec<u32>)> = HashMap::new();
+    let mut failed = 0_u64;
+    loop {
+        while running.len() < 2 * opened.engine.capacity() {
+            let Some((id, request)) = waiting.next() else { break };
+            if results.has(&id) {
+                bar.inc(1);
+                continue;
+            }
+            let submitted = prompt(&opened, &request, &folder).and_then(|prompt| {
+                let mut turn = TurnRequest::new(prompt.ids.clone(), sampling.clone(), arguments.max_tokens);
+                turn.new_images = prompt.images;
+                turn.suppressed_ids = opened.folder.suppressed_ids();
+                turn.logprobs = true;
+                if !arguments.ignore_eos {
+                    turn.stop_ids = opened.folder.stop_ids().to_vec();
+                }
+                Ok((opened.engine.submit(turn)?, prompt.ids))
+            });
+            match submitted {
+                Ok((turn, ids)) => {
+                    running.insert(turn, (id, ids));
+                }
+                Err(error) => {
+                    failed += 1;
+                    bar.inc(1);
+                    tracing::error!("request {id}: {error:#}");
+                }
+            }
+        }
+        if running.is_empty() {
+            break;
+        }
+        for event in opened.engine.step()? {
+            match event {
+                Event::Token { .. } => {}
+                Event::Finished { turn, reply } => {
+                    opened.engine.release(reply.sequence);
+                    if let Some((id, prompt_ids)) = running.remove(&turn) {
+                        results.write(&completed(&opened, id, prompt_ids, reply)?)?;
+                        bar.inc(1);
+                    }
+                }
+                Event::Failed { turn, error } => {
+                    if let Some((id, _)) = running.remove(&turn) {
+                        failed += 1;
+                        bar.inc(1);
+                        tracing::error!("request {id}: {error}");
+                    }
+                }
+            }
+        }
+    }
+    bar.finish_and_clear();
+    outcome(failed)
+}
+
+/// Requests that failed are named in the log; the others are done.
+pub(crate) fn outcome(failed: u64) -> anyhow::Result<()> {
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("{failed} requests failed; the others are done"))
+        .hint("the log above names each; a second run with the same `--output` asks only these again")
+        .into())
+}
+
+fn completed(opened: &Opened, id: Value, prompt_ids: Vec<u32>, reply: TurnReply) -> anyhow::Result<Completed> {
+    Ok(Completed {
+        id,
+        prompt_ids,
+        text: opened.folder.tokenizer.decode(&reply.ids, true)?,
+        logprobs: reply.logprobs.iter().map(|logprob| f64::from(*logprob)).collect(),
+        completion_ids: reply.ids,
+        finish_reason: serde_json::to_value(reply.finish_reason)?,
+    })
+}
+
+/// Renders and encodes a request and prepares its images, all in full.
+pub(crate) fn prompt(opened: &Opened, request: &Request, folder: &Path) -> anyhow::Result<Prompt> {
+    let sources: Vec<&str> = match &request.messages {
+        Some(messages) => messages.iter().map(urls).collect::<Result<Vec<_>, _>>()?.concat(),
+        None => request.images.iter().map(String::as_str).collect(),
+    };
+    let mut pictures = Vec::with_capacity(sources.len());
+    for source in sources {
+        pictures.push(Picture::new(load(source, folder, Sources::Local)?, processor_of(opened)?)?);
+    }
+    let context = opened.folder.config.text.max_position_embeddings;
+    let setup = Setup {
+        tokenizer: opened.folder.tokenizer.clone(),
+        // Messages and prompts are taken as they are; the profile only says that no tool is offered.
+        profile: Arc::new(Profile::by_name("general")?),
+        mode: Mode::Full,
+        images: pictures.iter().map(Picture::tokens).collect(),
+        limits: Limits { max_turns: 1, ..Limits::for_context(context) },
+        rules: Rules::Exact,
+    };
+    let conversation = match (&request.messages, &request.prompt) {
+        (Some(messages), _) => Conversation::from_messages(setup, &opened.folder.template, messages)?,
+        (None, Some(prompt)) => Conversation::from_prompt(setup, prompt)?,
+        (None, None) => return Err(Failure::failed("neither `messages` nor `prompt` is given").into()),
+    };
+    let images = pictures.iter().map(|picture| picture.patches(View::Full)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Prompt { ids: conversation.ids().to_vec(), images })
+}
+
+/// Where the images of a message are.
+fn urls(message: &Message) -> Result<Vec<&str>, Failure> {
+    let Content::Parts(parts) = &message.content else { return Ok(Vec::new()) };
+    let mut urls = Vec::new();
+    for part in parts {
+        if let Part::Image { url } = part {
+            urls.push(url.as_deref().ok_or_else(|| {
+                Failure::failed("an image part has no URL; expected `{\"type\": \"image_url\", \"image_url\": {\"url\": \"…\"}}`")
+            })?);
+        }
+    }
+    Ok(urls)
+}

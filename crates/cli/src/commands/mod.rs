@@ -1,0 +1,10 @@
+//! One file per command.
+
+pub(crate) mod ask;
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod generate;
+pub(crate) mod inspect;
+pub(crate) mod score;
+pub(crate) mod sft;
+pub(crate) mod synth;

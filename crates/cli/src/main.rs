@@ -1,0 +1,56 @@
+//! `visionthink`: look at a quarter of the pixels first, ask for the rest only when the question needs it.
+//!
+//! This crate owns arguments, device choice, run files, progress, reports and exit codes. It holds no mathematics.
+//! Data goes to stdout, logs and progress to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage or run file.
+
+mod args;
+mod commands;
+mod demo;
+mod device;
+mod failure;
+mod images;
+mod micro;
+mod model;
+mod output;
+mod progress;
+mod requests;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_logging(arguments.verbose);
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Ask(arguments) => commands::ask::run(&arguments),
+        Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Demo(arguments) => commands::demo::run(&arguments),
+        Command::Generate(arguments) => commands::generate::run(&arguments),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Score(arguments) => commands::score::run(&arguments),
+        Command::Sft(arguments) => commands::sft::run(&arguments),
+        Command::Synth(arguments) => commands::synth::run(&arguments),
+    }
+}
+
+/// Logs go to stderr: warnings by default, more with `-v`, or as `RUST_LOG` says.
+fn start_logging(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

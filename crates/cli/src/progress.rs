@@ -1,0 +1,14 @@
+//! Progress bars on stderr; silent where stderr is no terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar over `total` things with a word for what is being done.
+pub(crate) fn bar(total: u64, doing: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:12} {bar:32} {pos}/{len} {elapsed} (left {eta})")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(total).with_style(style).with_message(doing);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,173 @@
+//! Request and result lines of `generate` and `score`.
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use visionthink_protocol::Message;
+
+use crate::failure::Failure;
+
+/// One line of a request file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    /// Text or number; the line number where there is none.
+    #[serde(default)]
+    pub(crate) id: Option<Value>,
+    /// A conversation, rendered with the checkpoint's chat template.
+    #[serde(default)]
+    pub(crate) messages: Option<Vec<Message>>,
+    /// Raw text with one `<|image_pad|>` an image; no template is applied.
+    #[serde(default)]
+    pub(crate) prompt: Option<String>,
+    /// Paths or URLs of the images of `prompt`, in order.
+    #[serde(default)]
+    pub(crate) images: Vec<String>,
+    /// Text to score.
+    #[serde(default)]
+    pub(crate) completion: Option<String>,
+    /// Ids to score.
+    #[serde(default)]
+    pub(crate) completion_ids: Option<Vec<u32>>,
+}
+
+/// One line of a result file.
+#[derive(Debug, Serialize)]
+pub(crate) struct Completed {
+    pub(crate) id: Value,
+    pub(crate) prompt_ids: Vec<u32>,
+    pub(crate) completion_ids: Vec<u32>,
+    pub(crate) text: String,
+    /// Natural logarithms, one per completion token.
+    pub(crate) logprobs: Vec<f64>,
+    /// `stop`, `length` or `cancelled`; `scored` where the completion was given.
+    pub(crate) finish_reason: Value,
+}
+
+/// Reads all requests; ids are unique afterwards.
+///
+/// # Errors
+///
+/// Names file and line of the first line that is no request, and an id that stands twice.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<(Value, Request)>> {
+    let file = BufReader::new(fs_err::File::open(path)?);
+    let mut requests = Vec::new();
+    let mut seen = HashSet::new();
+    for (number, line) in file.lines().enumerate() {
+        let place = || format!("{}:{}", path.display(), number + 1);
+        let line = line.with_context(place)?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let mut request: Request = serde_json::from_str(&line).with_context(place)?;
+        let id = request.id.take().unwrap_or_else(|| Value::from(number as u64));
+        if !(id.is_string() || id.is_number()) {
+            return Err(Failure::failed(format!("{}: `id` is {id}; expected a text or a number", place())).into());
+        }
+        if !seen.insert(id.to_string()) {
+            return Err(Failure::failed(format!("{}: `id` {id} stands twice; ids must differ", place()))
+                .hint("lines without an `id` take their line number, counted from 0")
+                .into());
+        }
+        check(&request).map_err(|problem| Failure::failed(format!("{}: {problem}", place())))?;
+        requests.push((id, request));
+    }
+    Ok(requests)
+}
+
+fn check(request: &Request) -> Result<(), String> {
+    match (&request.messages, &request.prompt) {
+        (Some(_), Some(_)) => Err("`messages` and `prompt` are both given; expected one of them".to_owned()),
+        (None, None) => Err("neither `messages` nor `prompt` is given; expected one of them".to_owned()),
+        (Some(messages), None) if messages.is_empty() => Err("`messages` is empty; expected at least one message".to_owned()),
+        (Some(_), None) if !request.images.is_empty() => {
+            Err("`images` stands beside `messages`; put images into `image_url` parts".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where results go: a file that grows line by line, or stdout.
+pub(crate) struct Results {
+    out: Box<dyn Write>,
+    done: HashSet<String>,
+}
+
+impl Results {
+    /// Opens the output. Results that are already in the file stay, and their ids are known; a last line that was cut off by a kill is
+    /// dropped, so that its request runs again.
+    pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self { out: Box::new(BufWriter::new(std::io::stdout())), done: HashSet::new() });
+        };
+        let mut done = HashSet::new();
+        if path.exists() {
+            let text = fs_err::read_to_string(path)?;
+            let whole = text.rfind('\n').map_or(0, |end| end + 1);
+            for (number, line) in text[..whole].lines().enumerate() {
+                let value: Value = serde_json::from_str(line)
+                    .with_context(|| format!("{}:{}: not a result of an earlier run", path.display(), number + 1))?;
+                done.insert(value["id"].to_string());
+            }
+            if whole < text.len() {
+                fs_err::OpenOptions::new().write(true).open(path)?.file().set_len(whole as u64)?;
+            }
+        }
+        let file = fs_err::OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self { out: Box::new(file), done })
+    }
+
+    /// Whether an earlier run has answered this.
+    pub(crate) fn has(&self, id: &Value) -> bool {
+        self.done.contains(&id.to_string())
+    }
+
+    /// Writes one result as one line, at once: what is done survives a kill.
+    pub(crate) fn write(&mut self, result: &Completed) -> anyhow::Result<()> {
+        let mut line = serde_json::to_string(result)?;
+        line.push('\n');
+        self.out.write_all(line.as_bytes())?;
+        self.out.flush()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(lines: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs_err::write(file.path(), lines).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        for (lines, expected) in [
+            ("{\"prompt\": \"a\"}\n{", ":2"),
+            ("{\"prompt\": \"a\", \"image\": []}", "image"),
+            ("{}", "neither"),
+            ("{\"prompt\": \"a\", \"messages\": []}", "both"),
+            ("{\"id\": 1, \"prompt\": \"a\"}\n{\"id\": 1, \"prompt\": \"a\"}", "twice"),
+            ("{\"id\": [], \"prompt\": \"a\"}", "expected a text"),
+        ] {
+            let file = written(lines);
+            let error = format!("{:#}", read(file.path()).unwrap_err());
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cut_last_line_is_run_again_and_the_others_are_not() {
+        let file = written("{\"id\":\"a\"}\n{\"id\":\"b\",\"te");
+        let results = Results::open(Some(file.path())).unwrap();
+        assert!(results.has(&Value::from("a")));
+        assert!(!results.has(&Value::from("b")));
+        assert_eq!(fs_err::read_to_string(file.path()).unwrap(), "{\"id\":\"a\"}\n");
+    }
+}

@@ -1,0 +1,106 @@
+//! The decoder: Qwen2 with rotary positions on three axes.
+
+mod attention;
+mod embedding;
+
+use burn::Tensor;
+use burn::module::Module;
+
+pub use attention::TextAttention;
+pub use embedding::Embedding;
+
+use crate::config::Config;
+use crate::kernels::AttentionMask;
+use crate::kv_cache::KvCache;
+use crate::layers::{Mlp, RmsNorm};
+use crate::position::MropeBatch;
+use crate::rope::RopeTable;
+use crate::trace::Trace;
+use crate::weights::Weights;
+
+/// Token embedding, layers and the last norm.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    /// Rows of the vocabulary.
+    pub embed_tokens: Embedding,
+    /// Layers, first to last.
+    pub layers: Vec<DecoderLayer>,
+    /// The norm behind the last layer.
+    pub norm: RmsNorm,
+}
+
+impl Decoder {
+    pub(crate) fn new(weights: &mut Weights, config: &Config) -> Self {
+        let text = &config.text;
+        let path = "language_model";
+        Self {
+            embed_tokens: Embedding::new(weights, &format!("{path}.embed_tokens"), config.tie_word_embeddings),
+            layers: (0..text.num_hidden_layers)
+                .map(|index| DecoderLayer::new(weights, &format!("{path}.layers.{index}"), config))
+                .collect(),
+            norm: RmsNorm::new(weights, &format!("{path}.norm"), text.rms_norm_eps),
+        }
+    }
+
+    /// Hidden states behind the last norm; see [`Model::forward`](crate::Model::forward).
+    pub(crate) fn forward(
+        &self,
+        embeds: Tensor<3>,
+        batch: &MropeBatch,
+        mut cache: Option<&mut KvCache>,
+        config: &Config,
+        mut trace: Option<&mut Trace>,
+    ) -> Tensor<3> {
+        let [rows, tokens, _] = embeds.dims();
+        assert_eq!([rows, tokens], [batch.batch(), batch.tokens()], "embeddings and positions describe one batch");
+        let rope = RopeTable::mrope(batch, &config.text, &embeds.device(), embeds.dtype());
+        let mask = AttentionMask::causal(match cache.as_deref_mut() {
+            Some(cache) => cache.open_columns(batch),
+            None => batch.valid().to_vec(),
+        });
+        let mut x = embeds;
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(x, &rope, &mask, cache.as_deref_mut().map(|cache| (cache, index)));
+            if let Some(trace) = trace.as_deref_mut() {
+                trace.layers.push(x.clone());
+            }
+        }
+        self.norm.forward(x)
+    }
+}
+
+/// `x += attention(norm(x)); x += mlp(norm(x))`.
+#[derive(Module, Debug)]
+pub struct DecoderLayer {
+    /// The norm in front of attention.
+    pub input_layernorm: RmsNorm,
+    /// Attention.
+    pub self_attn: TextAttention,
+    /// The norm in front of the feed-forward part.
+    pub post_attention_layernorm: RmsNorm,
+    /// Feed-forward part.
+    pub mlp: Mlp,
+}
+
+impl DecoderLayer {
+    fn new(weights: &mut Weights, path: &str, config: &Config) -> Self {
+        let eps = config.text.rms_norm_eps;
+        Self {
+            input_layernorm: RmsNorm::new(weights, &format!("{path}.input_layernorm"), eps),
+            self_attn: TextAttention::new(weights, &format!("{path}.self_attn"), &config.text),
+            post_attention_layernorm: RmsNorm::new(weights, &format!("{path}.post_attention_layernorm"), eps),
+            mlp: Mlp::new(weights, &format!("{path}.mlp")),
+        }
+    }
+
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        rope: &RopeTable,
+        mask: &AttentionMask,
+        cache: Option<(&mut KvCache, usize)>,
+    ) -> Tensor<3> {
+        let x = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rope, mask, cache);
+        x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x))
+    }
+}

@@ -1,0 +1,109 @@
+//! From transcripts to what one forward pass takes.
+
+use visionthink_model::{GridThw, ModelError, MropeBatch, mrope_positions};
+
+use crate::transcript::{Shown, Target, Transcript};
+
+/// The ids and sizes that positions depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct ImageTokens {
+    /// Id of the image placeholder; `None` for text-only models.
+    pub id: Option<u32>,
+    /// Patches a side of one image token.
+    pub merge: u32,
+}
+
+/// One forward pass: sequences aligned at their ends, their images in one list of patches.
+#[derive(Debug, Clone)]
+pub struct MicroBatch {
+    /// Token ids, row by row, without padding.
+    pub ids: Vec<Vec<u32>>,
+    /// Positions of [B, T], padding in front.
+    pub positions: MropeBatch,
+    /// Patches of all images in the order of the ids, [P, patch values].
+    pub pixels: Vec<f32>,
+    /// Sizes of the images, in patches.
+    pub grids: Vec<GridThw>,
+    /// For each target the row of [B * T, C] that predicts it: the token before it.
+    pub rows: Vec<i64>,
+    /// The targets, in the order of `rows`.
+    pub targets: Vec<Target>,
+    /// Which row of `ids` each target is in.
+    pub sequences: Vec<usize>,
+    /// How the image was shown, row by row.
+    pub shown: Vec<Shown>,
+}
+
+impl MicroBatch {
+    /// Collates transcripts.
+    ///
+    /// # Errors
+    /// [`ModelError::ImageTokens`] where placeholders and images of a transcript do not match.
+    pub fn collate(transcripts: Vec<Transcript>, image_tokens: ImageTokens) -> Result<Self, ModelError> {
+        let longest = transcripts.iter().map(|one| one.ids.len()).max().unwrap_or(0);
+        let mut batch = Self {
+            ids: Vec::with_capacity(transcripts.len()),
+            positions: MropeBatch::decode(&[]),
+            pixels: Vec::with_capacity(
+                transcripts.iter().flat_map(|one| &one.images).map(|image| image.values.len()).sum(),
+            ),
+            grids: Vec::new(),
+            rows: Vec::new(),
+            targets: Vec::new(),
+            sequences: Vec::new(),
+            shown: Vec::with_capacity(transcripts.len()),
+        };
+        let mut positions = Vec::with_capacity(transcripts.len());
+        for (row, transcript) in transcripts.into_iter().enumerate() {
+            let grids: Vec<GridThw> = transcript
+                .images
+                .iter()
+                .map(|image| GridThw { t: image.grid.t, h: image.grid.h, w: image.grid.w })
+                .collect();
+            let (own, _) = mrope_positions(&transcript.ids, image_tokens.id, &grids, image_tokens.merge)?;
+            positions.push(own);
+            let padding = longest - transcript.ids.len();
+            for target in transcript.targets {
+                batch.rows.push((row * longest + padding + target.at - 1) as i64);
+                batch.sequences.push(row);
+                batch.targets.push(target);
+            }
+            for image in &transcript.images {
+                batch.pixels.extend_from_slice(&image.values);
+            }
+            batch.grids.extend(grids);
+            batch.ids.push(transcript.ids);
+            batch.shown.push(transcript.shown);
+        }
+        batch.positions = MropeBatch::left_padded(&positions);
+        Ok(batch)
+    }
+
+    /// Sum of the weights of all targets.
+    pub fn weight(&self) -> f64 {
+        self.targets.iter().map(|target| f64::from(target.weight)).sum()
+    }
+
+    /// Tokens without padding.
+    pub fn tokens(&self) -> usize {
+        self.ids.iter().map(Vec::len).sum()
+    }
+}
+
+/// Sorts transcripts by length and cuts them into micro-batches, so that little is padded. Equal lengths keep their order.
+///
+/// # Errors
+/// As [`MicroBatch::collate`].
+pub fn micro_batches(
+    mut transcripts: Vec<Transcript>,
+    size: usize,
+    image_tokens: ImageTokens,
+) -> Result<Vec<MicroBatch>, ModelError> {
+    transcripts.sort_by_key(|one| one.ids.len());
+    let mut batches = Vec::with_capacity(transcripts.len().div_ceil(size));
+    let mut rest = transcripts.into_iter().peekable();
+    while rest.peek().is_some() {
+        batches.push(MicroBatch::collate(rest.by_ref().take(size).collect(), image_tokens)?);
+    }
+    Ok(batches)
+}

@@ -1,0 +1,236 @@
+//! Checkpoints of a run: a Hugging Face folder with the state of the trainer beside it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype as FileDtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+use visionthink_model::{Dtype, Model};
+
+use crate::adamw::{AdamW, Moments};
+use crate::config::OptimizerSection;
+use crate::error::TrainError;
+use crate::parameters::Parameters;
+
+/// Files of a checkpoint folder that belong to the tokenizer and the image processor.
+const SIDE_FILES: [&str; 11] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "chat_template.json",
+    "chat_template.jinja",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "generation_config.json",
+];
+
+const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+const TRAINER_FILE: &str = "trainer.json";
+const LATEST_FILE: &str = "latest";
+
+/// What the trainer has to know to go on, beside weights and optimizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainerState {
+    /// Steps done, skipped ones included: where the data goes on.
+    pub step: u64,
+    /// Steps the optimizer has taken.
+    pub optimizer_steps: u64,
+    /// Steps skipped.
+    pub skipped: u64,
+    /// Seed of the run; another one would give other data.
+    pub seed: u64,
+}
+
+impl TrainerState {
+    /// The state before the first step.
+    pub fn new(seed: u64) -> Self {
+        Self { step: 0, optimizer_steps: 0, skipped: 0, seed }
+    }
+}
+
+/// The `checkpoints` folder of a run.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// The checkpoints of the run in `run_folder`.
+    pub fn of_run(run_folder: &Path) -> Self {
+        Self { folder: run_folder.join("checkpoints") }
+    }
+
+    /// The folder of the newest checkpoint, if there is one.
+    ///
+    /// # Errors
+    /// The file that names it cannot be read.
+    pub fn latest(&self) -> Result<Option<PathBuf>, TrainError> {
+        let file = self.folder.join(LATEST_FILE);
+        if !file.is_file() {
+            return Ok(None);
+        }
+        let name = fs_err::read_to_string(&file)?;
+        let folder = self.folder.join(name.trim());
+        if folder.is_dir() {
+            return Ok(Some(folder));
+        }
+        Err(TrainError::Checkpoint { file, problem: format!("names `{}`, which is not there", name.trim()) })
+    }
+
+    /// Writes a checkpoint to a temporary name, flushes it, renames it, and removes the oldest beyond `keep`.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn save(&self, saved: &Saved<'_>, keep: usize) -> Result<PathBuf, TrainError> {
+        let span = tracing::info_span!("checkpoint", step = saved.state.step);
+        let _entered = span.enter();
+        let name = format!("step-{}", saved.state.step);
+        let (temporary, folder) = (self.folder.join(format!(".{name}.tmp")), self.folder.join(&name));
+        remove(&temporary)?;
+        fs_err::create_dir_all(&temporary)?;
+        saved.model.save(&temporary, Dtype::F32)?;
+        copy_side_files(saved.side_files, &temporary)?;
+        write_optimizer(&temporary.join(OPTIMIZER_FILE), saved.parameters, saved.optimizer)?;
+        let state = serde_json::to_string_pretty(&saved.state).expect("numbers have a JSON form");
+        fs_err::write(temporary.join(TRAINER_FILE), state + "\n")?;
+        flush(&temporary)?;
+        remove(&folder)?;
+        fs_err::rename(&temporary, &folder)?;
+        self.point_to(&name)?;
+        self.prune(keep)?;
+        Ok(folder)
+    }
+
+    fn point_to(&self, name: &str) -> Result<(), TrainError> {
+        let temporary = self.folder.join(".latest.tmp");
+        fs_err::write(&temporary, format!("{name}\n"))?;
+        fs_err::OpenOptions::new().append(true).open(&temporary)?.sync_all()?;
+        fs_err::rename(&temporary, self.folder.join(LATEST_FILE))?;
+        Ok(())
+    }
+
+    fn prune(&self, keep: usize) -> Result<(), TrainError> {
+        let mut steps = BTreeMap::new();
+        for entry in fs_err::read_dir(&self.folder)? {
+            let entry = entry?;
+            let step = entry.file_name().to_str().and_then(|name| name.strip_prefix("step-")?.parse::<u64>().ok());
+            if let Some(step) = step {
+                steps.insert(step, entry.path());
+            }
+        }
+        let surplus = steps.len().saturating_sub(keep);
+        for folder in steps.into_values().take(surplus) {
+            remove(&folder)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a checkpoint is made of.
+#[derive(Debug)]
+pub struct Saved<'a> {
+    /// The model with the current weights.
+    pub model: &'a Model,
+    /// The folder with tokenizer, template and processor files.
+    pub side_files: &'a Path,
+    /// What learns.
+    pub parameters: &'a Parameters,
+    /// Its running means.
+    pub optimizer: &'a AdamW,
+    /// Where the run is.
+    pub state: TrainerState,
+}
+
+/// Reads trainer and optimizer state of the checkpoint in `folder`; the weights are read as any other checkpoint.
+///
+/// # Errors
+/// A missing or broken file; state of other parameters.
+pub fn resume(
+    folder: &Path,
+    parameters: &Parameters,
+    settings: OptimizerSection,
+) -> Result<(AdamW, TrainerState), TrainError> {
+    let file = folder.join(TRAINER_FILE);
+    let state: TrainerState = serde_json::from_str(&fs_err::read_to_string(&file)?)
+        .map_err(|error| TrainError::Checkpoint { file, problem: error.to_string() })?;
+    let file = folder.join(OPTIMIZER_FILE);
+    let bytes = fs_err::read(&file)?;
+    let wrong = |problem: String| TrainError::Checkpoint { file: file.clone(), problem };
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;
+    if tensors.len() != 2 * parameters.len() {
+        let found = tensors.len();
+        return Err(wrong(format!(
+            "{found} tensors, expected two for each of {} learning parameters",
+            parameters.len()
+        )));
+    }
+    let read = |name: String, expected: &[usize]| {
+        let tensor = tensors.tensor(&name).map_err(|_| wrong(format!("`{name}` is missing")))?;
+        if tensor.shape() != expected || tensor.dtype() != FileDtype::F32 {
+            return Err(wrong(format!("`{name}` is {:?}, expected {expected:?} in f32", tensor.shape())));
+        }
+        // The file gives no alignment, so numbers are copied one by one.
+        let (numbers, _) = tensor.data().as_chunks::<4>();
+        Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    };
+    let moments = parameters
+        .iter()
+        .map(|one| {
+            let mean = read(format!("mean.{}", one.name), &one.shape)?;
+            Ok(Moments { mean, square: read(format!("square.{}", one.name), &one.shape)? })
+        })
+        .collect::<Result<Vec<_>, TrainError>>()?;
+    Ok((AdamW::resumed(settings, state.optimizer_steps, moments), state))
+}
+
+/// Writes the weights of the checkpoint in `from` with its side files into `to`, in another dtype: what is shipped.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub fn export(from: &Path, to: &Path, dtype: Dtype, device: &burn::tensor::Device) -> Result<(), TrainError> {
+    let model = Model::load(from, &visionthink_model::LoadOptions::default(), device)?;
+    model.save(to, dtype)?;
+    copy_side_files(from, to)
+}
+
+fn write_optimizer(file: &Path, parameters: &Parameters, optimizer: &AdamW) -> Result<(), TrainError> {
+    let mut views = Vec::with_capacity(2 * parameters.len());
+    for (one, moments) in parameters.iter().zip(optimizer.moments()) {
+        for (kind, values) in [("mean", &moments.mean), ("square", &moments.square)] {
+            let view = TensorView::new(FileDtype::F32, one.shape.clone(), bytemuck::cast_slice(values));
+            views.push((format!("{kind}.{}", one.name), view.expect("the means have the shape of the parameter")));
+        }
+    }
+    safetensors::serialize_to_file(views, None, file)
+        .map_err(|error| TrainError::Checkpoint { file: file.to_path_buf(), problem: error.to_string() })
+}
+
+fn copy_side_files(from: &Path, to: &Path) -> Result<(), TrainError> {
+    for name in SIDE_FILES {
+        let source = from.join(name);
+        if source.is_file() {
+            fs_err::copy(source, to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Flushes every file of a folder to the disk.
+fn flush(folder: &Path) -> Result<(), TrainError> {
+    for entry in fs_err::read_dir(folder)? {
+        fs_err::OpenOptions::new().append(true).open(entry?.path())?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn remove(folder: &Path) -> Result<(), TrainError> {
+    if folder.exists() {
+        fs_err::remove_dir_all(folder)?;
+    }
+    Ok(())
+}

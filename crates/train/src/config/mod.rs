@@ -1,0 +1,322 @@
+//! The run file: one typed TOML, every key required unless it says otherwise.
+
+mod check;
+mod read;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use visionthink_data::world::Family;
+
+use crate::error::TrainError;
+
+/// A training run by imitation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Where it is written and from which seed it is drawn.
+    pub run: RunSection,
+    /// What is trained.
+    pub model: ModelSection,
+    /// What it is trained on.
+    pub data: DataSection,
+    /// Weights of the target tokens.
+    pub loss: LossSection,
+    /// The optimizer.
+    pub optimizer: OptimizerSection,
+    /// The learning rate over the steps of all stages.
+    pub schedule: ScheduleSection,
+    /// How a step is cut into passes.
+    pub step: StepSection,
+    /// When training is saved.
+    pub checkpoint: CheckpointSection,
+    /// When training is measured.
+    pub log: LogSection,
+    /// The curriculum, run from first to last.
+    #[serde(rename = "stage")]
+    pub stages: Vec<StageSection>,
+}
+
+/// Where a run is written and from which seed it is drawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSection {
+    /// Name of the run folder.
+    pub name: String,
+    /// Seed of the random weights and of the order of the data.
+    pub seed: u64,
+    /// The folder that holds run folders.
+    pub out: PathBuf,
+}
+
+/// What is trained: either `init` or `checkpoint`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// Which parameters learn.
+    pub trainable: Trainable,
+    /// Start from the weights of this Hugging Face folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<PathBuf>,
+    /// Start from random weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<InitSection>,
+}
+
+/// Random weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InitSection {
+    /// A `config.json` with the sizes.
+    pub config: PathBuf,
+    /// A folder with the tokenizer, chat template and image processor files.
+    pub tokenizer: PathBuf,
+    /// How the filters of the patch embedding are drawn.
+    pub patch_embed: PatchEmbed,
+    /// How widely the other matrices are drawn.
+    pub scale: InitScale,
+}
+
+/// How widely random matrices are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitScale {
+    /// Standard deviation `initializer_range` of `config.json` for all, as released models start.
+    Config,
+    /// Standard deviation `1 / sqrt(inputs)`, half of it for matrices that write into the residual stream: narrow models learn
+    /// sooner. The embedding keeps `initializer_range`.
+    FanIn,
+}
+
+/// How the filters of the patch embedding are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PatchEmbed {
+    /// As every other matrix.
+    Normal,
+    /// Without mean per colour, most of them on luminance, rows of norm 1: white paper then excites no filter.
+    ZeroMean,
+}
+
+/// Which parameters learn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Trainable {
+    /// `"all"`.
+    All(AllParameters),
+    /// Those whose name begins with one of these, as `"visual.merger"`.
+    Prefixes(Vec<String>),
+}
+
+/// The word `all`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AllParameters {
+    /// Every parameter.
+    All,
+}
+
+/// What is trained on: either `synthetic` or `files`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// The protocol profile of the transcripts: a name that `visionthink_protocol` knows.
+    pub profile: String,
+    /// Threads that draw and tokenise ahead of the step; does not change results.
+    pub threads: usize,
+    /// The synthetic world.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<SyntheticSection>,
+    /// Question rows from files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesSection>,
+}
+
+/// Pictures drawn by `visionthink_data::world`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyntheticSection {
+    /// Families, drawn equally often.
+    pub families: Vec<Family>,
+    /// Seed of the training pictures.
+    pub seed: u64,
+    /// Seed of the held-out pictures.
+    pub eval_seed: u64,
+}
+
+/// Question rows from files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesSection {
+    /// JSONL or Parquet files, or `save_to_disk` folders.
+    pub train: PathBuf,
+    /// The same for the held-out rows.
+    pub eval: PathBuf,
+}
+
+/// Weights of the target tokens in the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossSection {
+    /// Tokens of the answer itself.
+    pub answer_weight: f64,
+    /// Tokens around it: tags, tool calls, the end of the turn.
+    pub tag_weight: f64,
+    /// Answers to questions that the image shown is too small for, which can only be guessed.
+    pub blind_weight: f64,
+}
+
+/// AdamW as PyTorch defines it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerSection {
+    /// Highest learning rate.
+    pub lr: f64,
+    /// Decay of the running mean of gradients, and of their squares.
+    pub betas: [f64; 2],
+    /// Added to the root of the mean square.
+    pub eps: f64,
+    /// Decoupled decay: weights are multiplied by `1 - lr * weight_decay` every step.
+    pub weight_decay: f64,
+    /// Whether norms and biases (parameters with one dimension) decay too.
+    pub decay_norms_and_biases: bool,
+}
+
+/// The learning rate over the steps of all stages: linear warm-up, hold, decay to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleSection {
+    /// Steps over which the rate rises.
+    pub warmup_steps: u64,
+    /// Steps at the highest rate, after the warm-up.
+    pub hold_steps: u64,
+    /// Shape of the rest.
+    pub decay: Decay,
+    /// The last rate over the highest.
+    pub min_ratio: f64,
+}
+
+/// Shape of the decay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decay {
+    /// Half a cosine.
+    Cosine,
+    /// A line.
+    Linear,
+}
+
+/// How a step is cut into passes. A stage's `batch_size / micro_batch` passes are accumulated into one step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepSection {
+    /// Sequences in one forward and backward pass.
+    pub micro_batch: usize,
+    /// Passes that run at the same time, each on one thread; 1 gives one pass all threads.
+    pub workers: usize,
+    /// Gradients with a larger global norm are scaled down to it.
+    pub clip_norm: f64,
+    /// Steps in a row that may be skipped for a loss or gradient that is not finite.
+    pub max_skipped: u32,
+}
+
+/// When training is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointSection {
+    /// Steps between checkpoints; the last step is always saved.
+    pub every: u64,
+    /// How many of the newest are kept.
+    pub keep: usize,
+}
+
+/// When training is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSection {
+    /// Steps between lines of `metrics.jsonl`.
+    pub every: u64,
+    /// Steps between evaluations; the last step is always evaluated.
+    pub eval_every: u64,
+    /// Held-out pictures an evaluation; each gives a question that needs the full image and one that does not.
+    pub eval_questions: usize,
+}
+
+/// One stage of the curriculum.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageSection {
+    /// Name in logs.
+    pub name: String,
+    /// Steps.
+    pub steps: u64,
+    /// Sequences a step.
+    pub batch_size: usize,
+    /// Questions asked about one image, as turns of one sequence.
+    pub questions_per_image: usize,
+    /// Among adaptive sequences, the share that calls the tool: a coin, thrown without regard to need.
+    pub resize_share: f64,
+    /// The share of close-ups among synthetic pictures; 0 for files.
+    pub close_up_share: f64,
+    /// How often each view is drawn, up to a common factor.
+    pub mixture: PerView,
+    /// The share of questions that need the full image. Rows of files that do not say count as easy.
+    pub hard_share: PerView,
+}
+
+/// A number for each way of showing an image.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerView {
+    /// The full image at once, no tool offered.
+    pub full: f64,
+    /// The low-resolution image, no tool offered.
+    pub low: f64,
+    /// The low-resolution image with the tool on offer.
+    pub adaptive: f64,
+}
+
+impl TrainConfig {
+    /// Reads and checks a run file.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] with all problems found, each with its place and what was expected.
+    pub fn from_file(file: &Path) -> Result<Self, TrainError> {
+        Self::from_toml(&fs_err::read_to_string(file)?, file)
+    }
+
+    /// The same for text; `file` is named in errors.
+    pub fn from_toml(text: &str, file: &Path) -> Result<Self, TrainError> {
+        let report = |problems| TrainError::Config { file: file.to_path_buf(), problems };
+        let config = read::strict(text).map_err(report)?;
+        let problems = check::problems(&config);
+        if problems.is_empty() { Ok(config) } else { Err(report(problems)) }
+    }
+
+    /// Steps of all stages.
+    pub fn total_steps(&self) -> u64 {
+        self.stages.iter().map(|stage| stage.steps).sum()
+    }
+
+    /// The stage that step `step` (from 0) belongs to; the last one for steps behind the end.
+    pub fn stage_at(&self, step: u64) -> &StageSection {
+        let mut end = 0;
+        let within = self.stages.iter().find(|stage| {
+            end += stage.steps;
+            step < end
+        });
+        within.or(self.stages.last()).expect("a checked run file has a stage")
+    }
+
+    /// The run folder.
+    pub fn folder(&self) -> PathBuf {
+        self.run.out.join(&self.run.name)
+    }
+}
+
+impl PerView {
+    /// The three numbers with their names.
+    pub(crate) fn named(&self) -> [(&'static str, f64); 3] {
+        [("full", self.full), ("low", self.low), ("adaptive", self.adaptive)]
+    }
+}

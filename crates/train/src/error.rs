@@ -1,0 +1,106 @@
+//! What can go wrong in training.
+
+use std::path::PathBuf;
+
+use visionthink_data::DataError;
+use visionthink_image::ImageError;
+use visionthink_model::ModelError;
+use visionthink_protocol::ProtocolError;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// Reading or writing failed; the message names the file.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+
+    /// The run file has problems; all of them are listed.
+    #[error("{}: {}", file.display(), problems.join(&format!("\n{}: ", file.display())))]
+    Config {
+        /// The run file.
+        file: PathBuf,
+        /// One sentence each.
+        problems: Vec<String>,
+    },
+
+    /// The model and the tokenizer do not belong together.
+    #[error("{}: `{key}` is {found}, the tokenizer in {} has {expected}", config.display(), tokenizer.display())]
+    Tokenizer {
+        /// The model's configuration.
+        config: PathBuf,
+        /// The key that disagrees.
+        key: String,
+        /// Its value.
+        found: String,
+        /// The tokenizer's folder.
+        tokenizer: PathBuf,
+        /// What the tokenizer asks for.
+        expected: String,
+    },
+
+    /// A name-prefix of `model.trainable` matches nothing.
+    #[error("`model.trainable`: no parameter name begins with `{prefix}`; names are like `{example}`")]
+    NoParameter {
+        /// The prefix.
+        prefix: String,
+        /// A name that exists.
+        example: String,
+    },
+
+    /// A data file holds nothing to train on.
+    #[error("{}: no question with an image and an answer", path.display())]
+    NoQuestions {
+        /// The file or folder.
+        path: PathBuf,
+    },
+
+    /// Losses or gradients are not finite, again and again.
+    #[error(
+        "step {step}: loss or gradient is not finite in {skipped} steps in a row; lower `optimizer.lr` or `step.clip_norm`"
+    )]
+    Diverged {
+        /// The last of these steps.
+        step: u64,
+        /// How many.
+        skipped: u32,
+    },
+
+    /// A run folder exists already and resuming was not asked for.
+    #[error("{}: the run has checkpoints already; resume it, remove it or change `run.name`", folder.display())]
+    RunExists {
+        /// The run folder.
+        folder: PathBuf,
+    },
+
+    /// Resuming was asked for and there is nothing to resume.
+    #[error("{}: no checkpoint to resume from", folder.display())]
+    NothingToResume {
+        /// The run folder.
+        folder: PathBuf,
+    },
+
+    /// A checkpoint does not fit the run.
+    #[error("{}: {problem}", file.display())]
+    Checkpoint {
+        /// The file.
+        file: PathBuf,
+        /// What was found and what was expected.
+        problem: String,
+    },
+
+    /// A transcript cannot be built.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+
+    /// Question rows cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+
+    /// An image cannot be decoded or prepared.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+
+    /// Weights cannot be read, made or written.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}

@@ -1,0 +1,82 @@
+//! The weights a run starts from.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use visionthink_model::{Config, Dtype, InitOptions, LoadOptions, Model, PatchEmbedInit};
+use visionthink_protocol::Tokenizer;
+
+use crate::config::{AllParameters, InitScale, InitSection, ModelSection, PatchEmbed, Trainable};
+use crate::error::TrainError;
+use crate::parameters::{Parameter, Parameters};
+
+/// The model a run starts from, in f32, and the folder with its tokenizer.
+///
+/// # Errors
+/// A file that is missing or broken; a configuration that does not fit its tokenizer.
+pub fn start_model(section: &ModelSection, seed: u64, device: &Device) -> Result<(Model, PathBuf), TrainError> {
+    let init = match (&section.checkpoint, &section.init) {
+        (Some(folder), _) => {
+            return Ok((Model::load(folder, &LoadOptions { dtype: Dtype::F32 }, device)?, folder.clone()));
+        }
+        (None, Some(init)) => init,
+        (None, None) => unreachable!("a checked run file says where weights start"),
+    };
+    let config = Config::from_json(&fs_err::read_to_string(&init.config)?, &init.config)?;
+    check_tokenizer(&config, &init.config, &init.tokenizer)?;
+    Ok((random_model(config, init, seed, device)?, init.tokenizer.clone()))
+}
+
+fn random_model(config: Config, init: &InitSection, seed: u64, device: &Device) -> Result<Model, TrainError> {
+    let patch_embed = match init.patch_embed {
+        PatchEmbed::Normal => PatchEmbedInit::Normal,
+        PatchEmbed::ZeroMean => PatchEmbedInit::ZeroMean,
+    };
+    let text_deviation = config.text.initializer_range;
+    let vision_deviation = config.vision.as_ref().map_or(text_deviation, |vision| vision.initializer_range);
+    let model = Model::init(config, &InitOptions { seed, patch_embed, dtype: Dtype::F32 }, device);
+    if init.scale == InitScale::Config {
+        return Ok(model);
+    }
+    let mut parameters = Parameters::of(&model, &Trainable::All(AllParameters::All))?;
+    for parameter in parameters.iter_mut() {
+        let deviation = if parameter.name.starts_with("visual.") { vision_deviation } else { text_deviation };
+        scale_to_fan_in(parameter, deviation);
+    }
+    Ok(parameters.write_into(model))
+}
+
+/// Scales a matrix [in, out] drawn with `deviation` to `1 / sqrt(in)`, or half of that where it writes into the residual stream, so
+/// that the stream grows slowly with depth.
+fn scale_to_fan_in(parameter: &mut Parameter, deviation: f64) {
+    const RESIDUAL: [&str; 3] = ["attn.proj.weight", "o_proj.weight", "down_proj.weight"];
+    let &[inputs, _] = parameter.shape.as_slice() else { return };
+    if parameter.name.contains("embed") || parameter.name.starts_with("lm_head") {
+        return;
+    }
+    let residual = RESIDUAL.iter().any(|end| parameter.name.ends_with(end));
+    let wanted = (inputs as f64).sqrt().recip() * if residual { 0.5 } else { 1.0 };
+    let factor = (wanted / deviation) as f32;
+    parameter.values.iter_mut().for_each(|value| *value *= factor);
+}
+
+/// The ids in `config.json` have to be the tokenizer's, and every token needs a row.
+fn check_tokenizer(config: &Config, file: &Path, folder: &Path) -> Result<(), TrainError> {
+    let tokenizer = Tokenizer::from_dir(folder)?;
+    let differs = |key: &str, found: String, expected: String| TrainError::Tokenizer {
+        config: file.to_path_buf(),
+        key: key.to_string(),
+        found,
+        tokenizer: folder.to_path_buf(),
+        expected,
+    };
+    let entries = tokenizer.vocab_size();
+    if config.text.vocab_size < entries {
+        return Err(differs("vocab_size", config.text.vocab_size.to_string(), format!("{entries} entries")));
+    }
+    let image_pad = tokenizer.special().image_pad;
+    match config.image_token_id() {
+        Some(id) if id != image_pad => Err(differs("image_token_id", id.to_string(), image_pad.to_string())),
+        _ => Ok(()),
+    }
+}

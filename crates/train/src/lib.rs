@@ -1,0 +1,59 @@
+//! The trainer: imitation on transcripts.
+//!
+//! Owns: run files ([`TrainConfig`]), transcripts to learn from ([`TranscriptBuilder`]), batches, the optimizer ([`AdamW`]), schedule,
+//! checkpoints with exact resume, metrics, and the tokenizer of the embedded model ([`micro_tokenizer`]). Must not know: HTTP,
+//! benchmarks, the terminal.
+//!
+//! Read [`train`] first, then [`step`]. Weights are f32 and their master copy is on the host; see [`Parameters`].
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use burn::tensor::Device;
+//! use visionthink_train::{Start, TrainConfig, train};
+//!
+//! let config = TrainConfig::from_file(Path::new("configs/tiny-sft.toml"))?;
+//! let report = train(&config, &Device::flex(), Start::Fresh, &AtomicBool::new(false), &mut |_| {})?;
+//! assert_eq!(report.step, report.total_steps);
+//! # Ok::<(), visionthink_train::TrainError>(())
+//! ```
+
+mod adamw;
+mod batch;
+mod checkpoint;
+pub mod config;
+mod curriculum;
+mod error;
+mod evaluate;
+mod init;
+mod loader;
+mod log;
+pub mod micro_tokenizer;
+mod parameters;
+mod pass;
+mod run;
+mod schedule;
+mod source;
+mod step;
+mod transcript;
+mod workers;
+
+pub use adamw::{AdamW, Moments, clip, global_norm};
+pub use batch::{ImageTokens, MicroBatch, micro_batches};
+pub use checkpoint::{Checkpoints, Saved, TrainerState, export, resume};
+pub use config::TrainConfig;
+pub use curriculum::Curriculum;
+pub use error::TrainError;
+pub use evaluate::{Evaluation, HeldOut, Share};
+pub use init::start_model;
+pub use loader::Loader;
+pub use log::{EventWriter, MetricsLog, Record};
+pub use parameters::{GradientBuffers, Parameter, Parameters};
+pub use pass::{Backward, backward, hits, target_logits, weighted_loss};
+pub use run::{Event, Report, Start, train};
+pub use schedule::learning_rate_factor;
+pub use source::{Example, Question, Source, pick_questions};
+pub use step::{StepOutcome, step};
+pub use transcript::{Shown, Target, TargetKind, Transcript, TranscriptBuilder};
+pub use workers::Workers;

@@ -1,0 +1,67 @@
+//! Developer commands, run as `cargo xtask COMMAND`.
+//!
+//! One file per command: [`check`], [`reference`], [`bench`], [`peers`]. [`workspace`] knows where things are and how
+//! cargo is called.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer program talks to a terminal")]
+
+mod arrows;
+mod bench;
+mod check;
+mod departures;
+mod peers;
+mod reference;
+mod workspace;
+
+use std::process::ExitCode;
+
+use workspace::Workspace;
+
+const USAGE: &str = "\
+Developer commands.
+
+usage: cargo xtask COMMAND
+
+  check [STEP]      everything that has to hold before a commit, cheapest first; or only the steps named:
+                    format, arrows, licences, advisories, clippy, tests, docs
+  reference [DIR]   run the reference-vector tests against the vectors in DIR (default: `fixtures/`)
+  bench [NAME]      speed, memory and the limits of this machine; NAME is `micro` or `small` (default: both);
+                    transformers beside it where its environment is set up
+  peers [NAME ARG]  set up the Python environment in `target/peers`, and run `bench/peers/NAME.py` in it:
+                    `load_saved CHECKPOINT`, `transformers_bench WORKLOAD.json`
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["check", steps @ ..] if steps.iter().all(|step| check::names().any(|name| name == *step)) => {
+            Workspace::find().and_then(|workspace| check::run(&workspace, steps))
+        }
+        ["reference"] => Workspace::find().and_then(|workspace| reference::run(&workspace, None)),
+        ["reference", folder] if !folder.starts_with('-') => {
+            Workspace::find().and_then(|workspace| reference::run(&workspace, Some(folder.as_ref())))
+        }
+        ["bench", names @ ..] if names.iter().all(|name| bench::NAMES.contains(name)) => {
+            Workspace::find().and_then(|workspace| bench::run(&workspace, names))
+        }
+        ["peers"] => Workspace::find().and_then(|workspace| peers::run(&workspace, None, &[])),
+        ["peers", name, rest @ ..] if !name.starts_with('-') => {
+            Workspace::find().and_then(|workspace| peers::run(&workspace, Some(name), rest))
+        }
+        ["help" | "-h" | "--help"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
