@@ -57,19 +57,19 @@ pub(crate) struct ModelArguments {
 #[derive(Debug, Args)]
 pub(crate) struct SamplingArguments {
     /// 0 takes the most likely token.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     pub(crate) temperature: f64,
     /// Keep the most likely tokens up to this cumulative probability.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub(crate) top_p: f64,
     /// Keep this many most likely tokens; 0 keeps all.
     #[arg(long, default_value_t = 0)]
     pub(crate) top_k: usize,
     /// Drop tokens less likely than this share of the most likely one.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     pub(crate) min_p: f64,
     /// Divide (or multiply, below zero) the scores of tokens already present.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub(crate) repetition_penalty: f64,
     /// Seed of the sampler.
     #[arg(long, default_value_t = 0)]

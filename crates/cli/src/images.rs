@@ -35,9 +35,11 @@ pub(crate) fn load(source: &str, folder: &Path, sources: Sources) -> anyhow::Res
     }
     if source.starts_with("http://") || source.starts_with("https://") {
         if sources == Sources::Local {
-            return Err(Failure::failed(format!("image `{source}` is a URL; expected a path, `file:` or `data:` here"))
-                .hint("download it first and give its path")
-                .into());
+            return Err(Failure::failed(format!(
+                "image `{source}` is a URL; expected a path, `file:` or `data:` here"
+            ))
+            .hint("download it first and give its path")
+            .into());
         }
         return decode(&fetch(source, options.limits.max_bytes)?, &options).with_context(|| source.to_owned());
     }
@@ -61,7 +63,9 @@ fn file_path(source: &str) -> anyhow::Result<PathBuf> {
     };
     let decoded = unescape(path).ok_or_else(|| Failure::failed(format!("`{source}` has a broken % escape")))?;
     if rest.starts_with("//") && !decoded.starts_with('/') {
-        return Err(Failure::failed(format!("`{source}` names another machine; expected `file:///absolute/path`")).into());
+        return Err(
+            Failure::failed(format!("`{source}` names another machine; expected `file:///absolute/path`")).into()
+        );
     }
     Ok(PathBuf::from(decoded))
 }
@@ -84,7 +88,9 @@ fn unescape(path: &str) -> Option<String> {
 
 /// The bytes of what follows `data:`.
 fn data_url(data: &str) -> anyhow::Result<Vec<u8>> {
-    let (head, body) = data.split_once(',').ok_or_else(|| Failure::failed("a `data:` URL has no comma; expected `data:image/png;base64,…`"))?;
+    let (head, body) = data
+        .split_once(',')
+        .ok_or_else(|| Failure::failed("a `data:` URL has no comma; expected `data:image/png;base64,…`"))?;
     if !head.ends_with(";base64") {
         return Err(Failure::failed("a `data:` URL is not base64; expected `data:image/png;base64,…`").into());
     }
@@ -92,7 +98,8 @@ fn data_url(data: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 fn fetch(url: &str, limit: u64) -> anyhow::Result<Vec<u8>> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(FETCH_LIMIT)).max_redirects(5).build().into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(FETCH_LIMIT)).max_redirects(5).build().into();
     let mut response = agent.get(url).call().with_context(|| format!("fetching `{url}`"))?;
     response.body_mut().with_config().limit(limit).read_to_vec().with_context(|| format!("fetching `{url}`"))
 }

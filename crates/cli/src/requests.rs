@@ -83,7 +83,9 @@ fn check(request: &Request) -> Result<(), String> {
     match (&request.messages, &request.prompt) {
         (Some(_), Some(_)) => Err("`messages` and `prompt` are both given; expected one of them".to_owned()),
         (None, None) => Err("neither `messages` nor `prompt` is given; expected one of them".to_owned()),
-        (Some(messages), None) if messages.is_empty() => Err("`messages` is empty; expected at least one message".to_owned()),
+        (Some(messages), None) if messages.is_empty() => {
+            Err("`messages` is empty; expected at least one message".to_owned())
+        }
         (Some(_), None) if !request.images.is_empty() => {
             Err("`images` stands beside `messages`; put images into `image_url` parts".to_owned())
         }

@@ -154,7 +154,9 @@ mod tests {
             let longest = group.iter().map(|index| lengths[*index]).max().unwrap();
             let tokens: usize = group.iter().map(|index| lengths[*index]).sum();
             assert!(4 * longest * group.len() <= 5 * tokens, "{group:?}");
-            group.iter().for_each(|index| seen[*index] = true);
+            for index in group {
+                seen[index] = true;
+            }
         }
         assert!(seen.into_iter().all(|seen| seen));
     }

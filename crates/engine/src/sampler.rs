@@ -67,7 +67,9 @@ impl Sampler {
         stream.set_stream(u64::from(sample) << 32 | u64::from(turn));
         let seen = (sampling.repetition_penalty != 1.0).then(|| {
             let mut seen = Seen::default();
-            past.iter().for_each(|id| seen.add(*id));
+            for id in past {
+                seen.add(*id);
+            }
             seen
         });
         Self { sampling, suppressed, logprobs, stream, seen }

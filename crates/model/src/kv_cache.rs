@@ -19,7 +19,7 @@ const COLUMN_BLOCK: usize = 64;
 #[derive(Debug, Clone)]
 pub struct KvCache {
     layers: Vec<Layer>,
-    /// [B][columns].
+    /// `[B][columns]`.
     valid: Vec<Vec<bool>>,
     columns: usize,
 }

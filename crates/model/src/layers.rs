@@ -10,7 +10,7 @@ use crate::weights::Weights;
 /// Root-mean-square norm with a weight; see [`kernels::rms_norm`].
 #[derive(Module, Debug)]
 pub struct RmsNorm {
-    /// [C].
+    /// `[C]`.
     pub weight: Param<Tensor<1>>,
     #[module(skip)]
     eps: f64,

@@ -21,7 +21,7 @@ fn main() -> Result<(), TrainError> {
 
     let (model, files) = start_model(&config.model, config.run.seed, &Device::flex().autodiff())?;
     let mut parameters = Parameters::of(&model, &config.model.trainable)?;
-    let mut optimizer = AdamW::new(config.optimizer, &parameters);
+    let mut optimizer = AdamW::new(config.optimizer.clone(), &parameters);
     let vision = model.config().vision.clone();
     let image_tokens = ImageTokens {
         id: model.config().image_token_id(),

@@ -66,6 +66,7 @@ impl AdamW {
         let lr = self.settings.lr * lr_factor;
         for ((parameter, gradient), moments) in parameters.iter_mut().zip(gradients).zip(&mut self.moments) {
             let decays = parameter.shape.len() > 1 || self.settings.decay_norms_and_biases;
+            let lr = lr * self.settings.lr_factor(&parameter.name);
             let update = Update::new(&self.settings, self.steps, lr, decays);
             parameter
                 .values

@@ -52,7 +52,7 @@ impl Loader {
     ///
     /// # Panics
     /// Behind the last step, or when a thread panicked.
-    pub fn next(&mut self) -> Made {
+    pub fn next_step(&mut self) -> Made {
         let batch = self.receivers[0].recv().expect("asked for no more steps than were announced");
         self.receivers.rotate_left(1);
         batch
@@ -72,7 +72,7 @@ mod tests {
             let make = |step: u64| Err(TrainError::NoQuestions { path: PathBuf::from(step.to_string()) });
             let mut loader = Loader::start(5, 12, threads, make).unwrap();
             for step in 5..12_u64 {
-                let Err(TrainError::NoQuestions { path }) = loader.next() else { panic!("an error was made") };
+                let Err(TrainError::NoQuestions { path }) = loader.next_step() else { panic!("an error was made") };
                 assert_eq!(path, PathBuf::from(step.to_string()));
             }
         }

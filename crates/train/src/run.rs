@@ -107,7 +107,7 @@ pub fn train(
     while run.state.step < total && !stop.load(Ordering::Relaxed) {
         let stage = config.stage_at(run.state.step);
         let lr_factor = learning_rate_factor(&config.schedule, run.state.step, total);
-        let batches = loader.next()?;
+        let batches = loader.next_step()?;
         let outcome = step(
             &mut run.workers,
             &mut run.parameters,
@@ -173,8 +173,8 @@ impl<'a> Run<'a> {
         let (model, side_files) = start_model(&model_section, config.run.seed, &device.clone().autodiff())?;
         let parameters = Parameters::of(&model, &config.model.trainable)?;
         let (optimizer, state) = match (start, &latest) {
-            (Start::Resume, Some(latest)) => resume(latest, &parameters, config.optimizer)?,
-            _ => (AdamW::new(config.optimizer, &parameters), TrainerState::new(config.run.seed)),
+            (Start::Resume, Some(latest)) => resume(latest, &parameters, config.optimizer.clone())?,
+            _ => (AdamW::new(config.optimizer.clone(), &parameters), TrainerState::new(config.run.seed)),
         };
         if state.seed != config.run.seed {
             let problem = format!("the run has seed {}, `run.seed` is {}", state.seed, config.run.seed);

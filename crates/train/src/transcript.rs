@@ -160,10 +160,10 @@ impl TranscriptBuilder {
         let mut targets = Vec::new();
         if shown == Shown::Resized {
             let call = self.call_reply()?;
-            self.reply(&mut conversation, &mut targets, &call)?;
+            reply(&mut conversation, &mut targets, &call)?;
         }
         let answer = self.answer_reply(first, shown)?;
-        self.reply(&mut conversation, &mut targets, &answer)?;
+        reply(&mut conversation, &mut targets, &answer)?;
         if shown.mode() == Mode::Adaptive
             && let Some(decision) = targets.first_mut()
         {
@@ -183,19 +183,6 @@ impl TranscriptBuilder {
             return Err(ProtocolError::PromptTooLong { tokens, image_tokens, limit }.into());
         }
         Ok(transcript)
-    }
-
-    fn reply(
-        &self,
-        conversation: &mut Conversation,
-        targets: &mut Vec<Target>,
-        reply: &[(u32, TargetKind, f32)],
-    ) -> Result<(), TrainError> {
-        let start = conversation.ids().len();
-        let ids: Vec<u32> = reply.iter().map(|(id, ..)| *id).collect();
-        conversation.push_reply(&ids, FinishReason::Stop)?;
-        add_targets(targets, start, reply);
-        Ok(())
     }
 
     fn follow_up(&self, transcript: &mut Transcript, question: &Question) -> Result<(), TrainError> {
@@ -232,6 +219,19 @@ impl TranscriptBuilder {
         };
         Ok(ids.into_iter().enumerate().map(target).collect())
     }
+}
+
+/// Hands a reply to the conversation, as if it had been sampled.
+fn reply(
+    conversation: &mut Conversation,
+    targets: &mut Vec<Target>,
+    reply: &[(u32, TargetKind, f32)],
+) -> Result<(), TrainError> {
+    let start = conversation.ids().len();
+    let ids: Vec<u32> = reply.iter().map(|(id, ..)| *id).collect();
+    conversation.push_reply(&ids, FinishReason::Stop)?;
+    add_targets(targets, start, reply);
+    Ok(())
 }
 
 fn add_targets(targets: &mut Vec<Target>, start: usize, reply: &[(u32, TargetKind, f32)]) {

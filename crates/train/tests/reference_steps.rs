@@ -3,7 +3,6 @@
 //! The vectors are those of the folder `VISIONTHINK_REFERENCE`, or the project's fixtures: every `models/*/cases/grad.json` of an
 //! architecture that this program knows.
 #![expect(clippy::unwrap_used, reason = "a vector that cannot be read fails the test")]
-#![expect(clippy::print_stdout, reason = "the report of the comparison is the output of this test")]
 
 use std::path::{Path, PathBuf};
 
@@ -71,6 +70,7 @@ fn run(model: Model, transcript: Transcript, settings: &serde_json::Value) -> (V
         eps: number("eps"),
         weight_decay: number("weight_decay"),
         decay_norms_and_biases: true,
+        lr_factors: Vec::new(),
     };
     let mut parameters = Parameters::of(&model, &Trainable::All(AllParameters::All)).unwrap();
     let mut optimizer = AdamW::new(optimizer, &parameters);

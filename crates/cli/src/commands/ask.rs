@@ -113,7 +113,12 @@ fn begin(arguments: &AskArguments, opened: &Opened, pictures: &[Arc<Picture>]) -
     Ok(Conversation::start(setup, &opened.folder.template, &[question])?)
 }
 
-fn report(arguments: &AskArguments, opened: &Opened, pictures: &[Arc<Picture>], rollout: &Rollout) -> anyhow::Result<()> {
+fn report(
+    arguments: &AskArguments,
+    opened: &Opened,
+    pictures: &[Arc<Picture>],
+    rollout: &Rollout,
+) -> anyhow::Result<()> {
     let conversation = &rollout.conversation;
     if !arguments.json {
         match conversation.answer() {
@@ -168,7 +173,10 @@ fn report(arguments: &AskArguments, opened: &Opened, pictures: &[Arc<Picture>], 
 /// A model that never comes to an answer is an outcome with `--json`, and a failure for a person who wants the answer.
 fn no_answer(conversation: &Conversation) -> anyhow::Error {
     let last = conversation.turns().last().map_or("", |turn| turn.text.as_str());
-    Failure::failed(format!("the model gave no answer after {} turns; its last words: `{last}`", conversation.turns().len()))
-        .hint("`--json` shows all turns; `--max-tokens` and `--mode full` may help")
-        .into()
+    Failure::failed(format!(
+        "the model gave no answer after {} turns; its last words: `{last}`",
+        conversation.turns().len()
+    ))
+    .hint("`--json` shows all turns; `--max-tokens` and `--mode full` may help")
+    .into()
 }

@@ -145,7 +145,9 @@ fn urls(message: &Message) -> Result<Vec<&str>, Failure> {
     for part in parts {
         if let Part::Image { url } = part {
             urls.push(url.as_deref().ok_or_else(|| {
-                Failure::failed("an image part has no URL; expected `{\"type\": \"image_url\", \"image_url\": {\"url\": \"…\"}}`")
+                Failure::failed(
+                    "an image part has no URL; expected `{\"type\": \"image_url\", \"image_url\": {\"url\": \"…\"}}`",
+                )
             })?);
         }
     }

@@ -73,5 +73,9 @@ fn prepare(opened: &Opened, id: &Value, request: &Request, folder: &Path) -> any
     let prompt_tokens = prompt.ids.len();
     let mut ids = prompt.ids;
     ids.extend(completion);
-    Ok(Prepared { id: id.clone(), prompt_tokens, request: ScoreRequest { ids, images: prompt.images, from: prompt_tokens } })
+    Ok(Prepared {
+        id: id.clone(),
+        prompt_tokens,
+        request: ScoreRequest { ids, images: prompt.images, from: prompt_tokens },
+    })
 }

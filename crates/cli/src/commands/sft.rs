@@ -27,10 +27,17 @@ pub(crate) fn run(arguments: &SftArguments) -> anyhow::Result<()> {
     let bar = progress::bar(config.total_steps(), "training");
     let report = train(&config, &device, start, &stop, &mut |event| show(&bar, &event))?;
     bar.finish_and_clear();
-    output::line(&format!("step {} of {}, checkpoint {}", report.step, report.total_steps, report.checkpoint.display()))?;
+    output::line(&format!(
+        "step {} of {}, checkpoint {}",
+        report.step,
+        report.total_steps,
+        report.checkpoint.display()
+    ))?;
     if report.step < report.total_steps {
         let resume = format!("visionthink sft --config {} --resume", arguments.config.display());
-        return Err(Failure::failed("stopped before the end; everything is saved").hint(format!("go on with `{resume}`")).into());
+        return Err(Failure::failed("stopped before the end; everything is saved")
+            .hint(format!("go on with `{resume}`"))
+            .into());
     }
     Ok(())
 }

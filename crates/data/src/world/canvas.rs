@@ -4,9 +4,9 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use visionthink_image::RgbImage;
 
+use super::PATCH_PX;
 use super::glyphs::{GLYPH_HEIGHT, GLYPH_WIDTH, rows};
 use super::palette::Rgb;
-use super::PATCH_PX;
 
 /// The ink of small text.
 pub(crate) const INK: Rgb = [36, 36, 40];

@@ -35,7 +35,11 @@ pub(crate) fn draw(mut canvas: Canvas, random: &mut ChaCha8Rng) -> (Canvas, Vec<
     let first = random.random_range(0..=columns - n as i32);
     let mut bars = Vec::with_capacity(n);
     for (i, (colour, height)) in colours.into_iter().zip(heights).enumerate() {
-        let bar = Bar { colour, height_px: height * STEP_PX + random.random_range(4..=10), digit: random.random_range(0..10) };
+        let bar = Bar {
+            colour,
+            height_px: height * STEP_PX + random.random_range(4..=10),
+            digit: random.random_range(0..10),
+        };
         paint(&mut canvas, &bar, first + i as i32, base, random);
         bars.push(bar);
     }
@@ -63,7 +67,11 @@ fn ask(bars: &[Bar], random: &mut ChaCha8Rng) -> Vec<Asked> {
         let colour = bar.colour.name;
         asked.push(Asked::new(Topic::Colour, format!("What colour is the {} bar?", ordinal(i)), colour));
         asked.push(Asked::new(Topic::Code, format!("What number is under the {colour} bar?"), bar.digit.to_string()));
-        asked.push(Asked::new(Topic::Code, format!("What number is under the {} bar?", ordinal(i)), bar.digit.to_string()));
+        asked.push(Asked::new(
+            Topic::Code,
+            format!("What number is under the {} bar?", ordinal(i)),
+            bar.digit.to_string(),
+        ));
     }
     let pair = choose(random, &(0..bars.len()).collect::<Vec<_>>(), 2);
     let (a, b) = (&bars[pair[0]], &bars[pair[1]]);

@@ -8,7 +8,8 @@ use super::glyphs::GLYPH_WIDTH;
 use super::palette::{COLOURS, Colour, Rgb};
 use super::{Asked, PATCH_PX, Topic, choose, ordinal, pick};
 
-const TITLES: [&str; 12] = ["MENU", "BILL", "NOTE", "LIST", "PLAN", "RATE", "TEXT", "POST", "FORM", "CARD", "TASK", "SALE"];
+const TITLES: [&str; 12] =
+    ["MENU", "BILL", "NOTE", "LIST", "PLAN", "RATE", "TEXT", "POST", "FORM", "CARD", "TASK", "SALE"];
 
 /// Height of a row, and width of the cell that holds a marker and its number: one merged patch.
 const CELL_PX: i32 = 2 * PATCH_PX;
@@ -50,7 +51,9 @@ fn paint(canvas: &mut Canvas, entry: &Entry, cell: i32, row: i32, random: &mut C
     let (left, top) = (cell * CELL_PX, row * CELL_PX);
     let line = random.random_range(0..=1);
     let (cx, cy) = (left + 6 + random.random_range(0..=1), top + line * PATCH_PX + 6 + random.random_range(0..=1));
-    canvas.fill([left, top, left + CELL_PX, top + CELL_PX], |x, y| ((x - cx).pow(2) + (y - cy).pow(2) <= 36).then_some(shade));
+    canvas.fill([left, top, left + CELL_PX, top + CELL_PX], |x, y| {
+        ((x - cx).pow(2) + (y - cy).pow(2) <= 36).then_some(shade)
+    });
     canvas.code(entry.digit, 2 * cell + 1, 2 * row + line);
     let from = left + CELL_PX + random.random_range(2..=6);
     let to = canvas.side() - random.random_range(4..=24);
@@ -64,8 +67,16 @@ fn ask(title: Option<&str>, entries: &[Entry], random: &mut ChaCha8Rng) -> Vec<A
         let colour = entry.colour.name;
         asked.push(Asked::new(Topic::Colour, format!("What colour is the {} marker?", ordinal(i)), colour));
         asked.push(Asked::new(Topic::Place, format!("In which row is the {colour} marker?"), ordinal(i)));
-        asked.push(Asked::new(Topic::Code, format!("What number is beside the {colour} marker?"), entry.digit.to_string()));
-        asked.push(Asked::new(Topic::Code, format!("What number is in the {} row?", ordinal(i)), entry.digit.to_string()));
+        asked.push(Asked::new(
+            Topic::Code,
+            format!("What number is beside the {colour} marker?"),
+            entry.digit.to_string(),
+        ));
+        asked.push(Asked::new(
+            Topic::Code,
+            format!("What number is in the {} row?", ordinal(i)),
+            entry.digit.to_string(),
+        ));
     }
     let named = pick(random, &COLOURS).name;
     let there = entries.iter().any(|entry| entry.colour.name == named);

@@ -138,7 +138,11 @@ fn ask(things: &[Thing], places: bool, random: &mut ChaCha8Rng) -> Vec<Asked> {
     }
     let present = pick(random, things).colour.name;
     asked.push(Asked::new(Topic::YesNo, format!("Is there a {present} shape?"), "yes"));
-    let absent: Vec<&str> = COLOURS.iter().map(|colour| colour.name).filter(|name| things.iter().all(|thing| thing.colour.name != *name)).collect();
+    let absent: Vec<&str> = COLOURS
+        .iter()
+        .map(|colour| colour.name)
+        .filter(|name| things.iter().all(|thing| thing.colour.name != *name))
+        .collect();
     asked.push(Asked::new(Topic::YesNo, format!("Is there a {} shape?", pick(random, &absent)), "no"));
     asked
 }

@@ -64,7 +64,9 @@ fn generate(engine: &mut EmbeddedEngine, case: &Case, prefix: &str, sampling: &S
         turns.push(engine.submit(request(row, sampling.clone(), length)).map_err(|error| error.to_string())?);
     }
     let replies = finish(engine, &turns);
-    replies.iter().for_each(|reply| engine.release(reply.sequence));
+    for reply in &replies {
+        engine.release(reply.sequence);
+    }
     compare(case, prefix, &replies)
 }
 
@@ -88,7 +90,8 @@ fn prompts_of_all_kinds_in_one_batch_do_not_change_each_other() {
         for case in &cases {
             for (row, prompt) in case.rows.iter().enumerate() {
                 // Different lengths, so that rows leave one by one.
-                let length = case.tensors.ids("gen.ids").len() / case.rows.len() - turns.len();
+                let length = case.tensors.ids("gen.ids").len() / case.rows.len();
+                let length = length.saturating_sub(turns.len() % 12).max(1);
                 turns.push((case, row, engine.submit(request(prompt, Sampling::greedy(), length)).unwrap()));
             }
         }

@@ -187,11 +187,15 @@ impl Tensors {
             let name = name.to_owned();
             tensors.shapes.insert(name.clone(), view.shape().to_vec());
             match view.dtype() {
-                Dtype::F32 => drop(tensors.floats.insert(name, words.iter().map(|w| f32::from_le_bytes(*w)).collect())),
-                Dtype::I32 => {
-                    drop(tensors.integers.insert(name, words.iter().map(|w| i32::from_le_bytes(*w)).collect()))
+                Dtype::F32 => {
+                    tensors.floats.insert(name, words.iter().map(|word| f32::from_le_bytes(*word)).collect());
                 }
-                Dtype::U8 => drop(tensors.bytes.insert(name, view.data().to_vec())),
+                Dtype::I32 => {
+                    tensors.integers.insert(name, words.iter().map(|word| i32::from_le_bytes(*word)).collect());
+                }
+                Dtype::U8 => {
+                    tensors.bytes.insert(name, view.data().to_vec());
+                }
                 other => panic!("{}: `{name}` is {other:?}", path.display()),
             }
         }
@@ -228,7 +232,9 @@ pub(crate) fn finish(engine: &mut impl Backend, turns: &[TurnId]) -> Vec<TurnRep
         for event in events {
             match event {
                 Event::Token { .. } => {}
-                Event::Finished { turn, reply } => drop(replies.insert(turn, reply)),
+                Event::Finished { turn, reply } => {
+                    replies.insert(turn, reply);
+                }
                 Event::Failed { turn, error } => panic!("turn {turn}: {error}"),
             }
         }

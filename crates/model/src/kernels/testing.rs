@@ -62,3 +62,41 @@ pub(crate) fn close<const D: usize>(found: &Tensor<D>, expected: &[f32], toleran
     }
     assert!(largest <= tolerance, "largest difference {largest:e} at element {index}, tolerance {tolerance:e}");
 }
+
+/// Asserts that two functions of N tensors have the same value and the same gradients, for a gradient of the result
+/// that differs from element to element. `tolerance` is relative to the largest element.
+pub(crate) fn close_gradients<const N: usize, const D: usize, const R: usize>(
+    found: impl Fn([Tensor<D>; N]) -> Tensor<R>,
+    expected: impl Fn([Tensor<D>; N]) -> Tensor<R>,
+    inputs: [Values<D>; N],
+    tolerance: f32,
+) {
+    let device = device().autodiff();
+    let run = |function: &dyn Fn([Tensor<D>; N]) -> Tensor<R>| {
+        let inputs = inputs.each_ref().map(|input| input.tensor(&device).require_grad());
+        let output = function(inputs.clone());
+        let seen = values(output.dims(), 99).tensor(&device);
+        let gradients = (output.clone() * seen).sum().backward();
+        let vectors = inputs.map(|input| input.grad(&gradients).expect("a gradient").try_to_vec_as().unwrap());
+        (output.try_to_vec_as::<f32>().unwrap(), vectors as [Vec<f32>; N])
+    };
+    let (output, gradients) = run(&found);
+    let (expected_output, expected_gradients) = run(&expected);
+    near("output", &output, &expected_output, tolerance);
+    for (index, (found, expected)) in gradients.iter().zip(&expected_gradients).enumerate() {
+        near(&format!("gradient {index}"), found, expected, tolerance);
+    }
+}
+
+fn near(name: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "number of elements of {name}");
+    let scale = expected.iter().fold(1e-3_f32, |largest, value| largest.max(value.abs()));
+    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!(found.is_finite(), "{name}: element {at} is {found}");
+        let difference = (found - expected).abs();
+        assert!(
+            difference <= tolerance * scale,
+            "{name}: element {at} is {found}, expected {expected}, tolerance {tolerance:e} of {scale}"
+        );
+    }
+}

@@ -25,7 +25,7 @@ impl Embedding {
         Self { weight: weights.matrix(&format!("{path}.weight")), tied }
     }
 
-    /// Shapes: `ids` [N] -> [N, C].
+    /// Shapes: `ids` `[N]` -> [N, C].
     pub fn rows(&self, ids: Tensor<1, Int>) -> Tensor<2> {
         if self.tied { self.weight.val().select(1, ids).transpose() } else { self.weight.val().select(0, ids) }
     }

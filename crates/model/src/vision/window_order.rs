@@ -10,13 +10,13 @@ use visionthink_image::GridThw;
 /// Source: transformers 5.23 `Qwen2_5_VisionTransformerPretrainedModel.get_window_index` and `rot_pos_emb`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowOrder {
-    /// Raster cell numbers (over all images) in visiting order, [M].
+    /// Raster cell numbers (over all images) in visiting order, `[M]`.
     pub window_index: Vec<u32>,
     /// 0 and the running sum of patches per window.
     pub cu_window_seqlens: Vec<u32>,
     /// 0 and the running sum of patches per frame.
     pub cu_seqlens: Vec<u32>,
-    /// (row, column) of every patch in the row order of the pixel values, [P].
+    /// (row, column) of every patch in the row order of the pixel values, `[P]`.
     pub coordinates: Vec<(u32, u32)>,
     merge_unit: u32,
 }
@@ -61,18 +61,18 @@ impl WindowOrder {
         push_sum(&mut self.cu_seqlens, rows * columns * self.merge_unit);
     }
 
-    /// Row numbers of the pixel values in visiting order, [P]: cells move, the patches inside a cell keep their order.
+    /// Row numbers of the pixel values in visiting order, `[P]`: cells move, the patches inside a cell keep their order.
     pub fn patch_index(&self) -> Vec<u32> {
         let unit = self.merge_unit;
         self.window_index.iter().flat_map(|cell| cell * unit..(cell + 1) * unit).collect()
     }
 
-    /// Coordinates of the patches in visiting order, [P].
+    /// Coordinates of the patches in visiting order, `[P]`.
     pub fn permuted_coordinates(&self) -> Vec<(u32, u32)> {
         self.patch_index().into_iter().map(|patch| self.coordinates[patch as usize]).collect()
     }
 
-    /// For every raster cell, where the visiting order has it, [M].
+    /// For every raster cell, where the visiting order has it, `[M]`.
     pub fn inverse_window_index(&self) -> Vec<u32> {
         let mut inverse = vec![0; self.window_index.len()];
         for (place, cell) in self.window_index.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! What values of a run file have to satisfy beyond their types.
 
-use super::{ModelSection, PerView, StageSection, TrainConfig, Trainable};
+use super::{LrFactor, ModelSection, PerView, StageSection, TrainConfig, Trainable};
 
 /// All violations, in the order of the file.
 pub(super) fn problems(config: &TrainConfig) -> Vec<String> {
@@ -45,10 +45,10 @@ impl Problems {
     fn model(&mut self, model: &ModelSection) {
         match (&model.init, &model.checkpoint) {
             (Some(_), Some(_)) => {
-                self.add("`model.init` and `model.checkpoint` are both given; keep the one to start from")
+                self.add("`model.init` and `model.checkpoint` are both given; keep the one to start from");
             }
             (None, None) => {
-                self.add("neither `model.init` nor `model.checkpoint` is given; one says where weights start")
+                self.add("neither `model.init` nor `model.checkpoint` is given; one says where weights start");
             }
             _ => {}
         }
@@ -65,9 +65,11 @@ impl Problems {
     fn data(&mut self, config: &TrainConfig) {
         let data = &config.data;
         match (&data.synthetic, &data.files) {
-            (Some(_), Some(_)) => self.add("`data.synthetic` and `data.files` are both given; keep one"),
+            (Some(_), Some(_)) => {
+                self.add("`data.synthetic` and `data.files` are both given; keep one");
+            }
             (None, None) => {
-                self.add("neither `data.synthetic` nor `data.files` is given; one says where questions come from")
+                self.add("neither `data.synthetic` nor `data.files` is given; one says where questions come from");
             }
             _ => {}
         }
@@ -95,6 +97,10 @@ impl Problems {
         }
         let decay = optimizer.weight_decay;
         self.need(decay.is_finite() && decay >= 0.0, "optimizer.weight_decay", decay, "zero or more");
+        for LrFactor { prefix, factor } in &optimizer.lr_factors {
+            let key = format!("optimizer.lr_factors.{prefix}");
+            self.need(factor.is_finite() && *factor >= 0.0, &key, factor, "zero or more");
+        }
         let schedule = &config.schedule;
         self.need((0.0..=1.0).contains(&schedule.min_ratio), "schedule.min_ratio", schedule.min_ratio, "0 to 1");
         let (used, total) = (schedule.warmup_steps.saturating_add(schedule.hold_steps), config.total_steps());

@@ -84,7 +84,7 @@ pub enum InitScale {
     /// Standard deviation `initializer_range` of `config.json` for all, as released models start.
     Config,
     /// Standard deviation `1 / sqrt(inputs)`, half of it for matrices that write into the residual stream: narrow models learn
-    /// sooner. The embedding keeps `initializer_range`.
+    /// sooner. The embedding keeps `initializer_range`; of zero-mean filters, those that carry mean colour are made small.
     FanIn,
 }
 
@@ -167,7 +167,7 @@ pub struct LossSection {
 }
 
 /// AdamW as PyTorch defines it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerSection {
     /// Highest learning rate.
@@ -180,6 +180,21 @@ pub struct OptimizerSection {
     pub weight_decay: f64,
     /// Whether norms and biases (parameters with one dimension) decay too.
     pub decay_norms_and_biases: bool,
+    /// Parameters with a learning rate of their own; the first prefix that fits counts. May be empty.
+    pub lr_factors: Vec<LrFactor>,
+}
+
+/// A learning rate for some parameters.
+///
+/// The patch embedding needs one when it learns from noise: a still image is two equal frames, so that each pixel has two weights and
+/// Adam moves their sum twice as far, and on white paper almost all of that goes into the mean of the filters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LrFactor {
+    /// Names that begin with this.
+    pub prefix: String,
+    /// Times `lr`.
+    pub factor: f64,
 }
 
 /// The learning rate over the steps of all stages: linear warm-up, hold, decay to the end.
@@ -311,6 +326,13 @@ impl TrainConfig {
     /// The run folder.
     pub fn folder(&self) -> PathBuf {
         self.run.out.join(&self.run.name)
+    }
+}
+
+impl OptimizerSection {
+    /// The factor on the learning rate of the parameter `name`.
+    pub fn lr_factor(&self, name: &str) -> f64 {
+        self.lr_factors.iter().find(|one| name.starts_with(&one.prefix)).map_or(1.0, |one| one.factor)
     }
 }
 

@@ -54,12 +54,9 @@ impl MetricsLog {
         let path = run_folder.join("metrics.jsonl");
         if path.is_file() {
             let text = fs_err::read_to_string(&path)?;
-            let kept: String = text
-                .lines()
-                .filter(|line| step_of(line).is_some_and(|of| of <= step))
-                .map(|line| format!("{line}\n"))
-                .collect();
-            fs_err::write(&path, kept)?;
+            let done = |line: &&str| step_of(line).is_some_and(|of| of <= step);
+            let kept: Vec<&str> = text.split_inclusive('\n').filter(done).collect();
+            fs_err::write(&path, kept.concat())?;
         }
         let lines = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self { lines, events: EventWriter::create(&run_folder.join("tensorboard"))? })

@@ -27,7 +27,7 @@ fn a_step_without_a_finite_loss_changes_nothing() {
 
     let mut parameters = Parameters::of(&model, &Trainable::All(AllParameters::All)).unwrap();
     parameters.iter_mut().last().unwrap().values[0] = f32::NAN;
-    let mut optimizer = AdamW::new(config.optimizer, &parameters);
+    let mut optimizer = AdamW::new(config.optimizer.clone(), &parameters);
     let mut workers = Workers::new(parameters.write_into(model), 1).unwrap();
     let before: Vec<Vec<u32>> = bits(&parameters);
     let outcome = step(&mut workers, &mut parameters, &mut optimizer, &batches, 1.0, 1.0).unwrap();

@@ -46,6 +46,7 @@ fn tiny_run(out: &Path) -> TrainConfig {
         eps = 1e-8
         weight_decay = 0.01
         decay_norms_and_biases = false
+        lr_factors = [{{ prefix = "visual.patch_embed.", factor = 0.5 }}]
 
         [schedule]
         warmup_steps = 2

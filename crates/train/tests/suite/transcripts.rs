@@ -36,11 +36,8 @@ fn learned_and_given(transcript: &Transcript, tokenizer: &Tokenizer) -> (Vec<Str
         let mut ids = transcript.ids[at..at + run.len()].to_vec();
         ids.dedup_by(|next, previous| *next == pad && *previous == pad);
         let text = tokenizer.decode(&ids, false).unwrap();
-        if run[0] {
-            replies.push(text)
-        } else {
-            rest.push(text)
-        }
+        let list = if run[0] { &mut replies } else { &mut rest };
+        list.push(text);
         at += run.len();
     }
     (replies, rest)

@@ -1,13 +1,9 @@
 //! The rollout loop over the embedded engine.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-
-mod vectors;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use vectors::{Checkpoint, fixture};
 use visionthink_engine::{
     Backend, CancelToken, Counters, EmbeddedEngine, EngineError, EngineOptions, Event, ModelFolder, Past, Picture,
     Rollout, RolloutEvent, Sampling, SequenceId, Task, TurnId, TurnRequest, run,
@@ -17,6 +13,8 @@ use visionthink_model::LoadOptions;
 use visionthink_protocol::{
     Conversation, Decision, FinishReason, Limits, Message, Mode, Profile, ProfileName, Role, Rules, Setup,
 };
+
+use crate::vectors::{self, Checkpoint, fixture};
 
 struct World {
     folder: ModelFolder,
@@ -105,7 +103,7 @@ impl Backend for Prompted {
             if let Event::Finished { turn, reply } = event
                 && self.firsts.contains(turn)
             {
-                reply.ids = self.reply.clone();
+                reply.ids.clone_from(&self.reply);
             }
         }
         Ok(events)
@@ -240,7 +238,7 @@ fn an_error_of_one_conversation_does_not_lose_the_others() {
     let tasks = [lost, with, too_hot, world.question("How?", 4)];
     let rollouts = run(&mut world.engine(4), tasks, &CancelToken::new(), |_| {});
     let errors: Vec<Option<String>> =
-        rollouts.iter().map(|rollout| rollout.error.as_ref().map(|error| error.to_string())).collect();
+        rollouts.iter().map(|rollout| rollout.error.as_ref().map(ToString::to_string)).collect();
     let hot = Some("`temperature` is -1, expected 0 or more".to_owned());
     let missing = Some("the conversation shows image 0, the task has 0; images count from 0".to_owned());
     assert_eq!(errors, [missing, None, hot.clone(), hot, None]);

@@ -1,0 +1,234 @@
+//! The program as a person and a script meet it: exit codes, messages, and what lands where.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
+
+fn visionthink(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_visionthink")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+/// Runs what must succeed and returns stdout.
+fn succeed(arguments: &[&str], folder: &Path) -> String {
+    let output = visionthink(arguments, folder);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs what must fail with this code, say nothing on stdout, and name the problem on stderr.
+fn fail(arguments: &[&str], folder: &Path, code: i32, said: &[&str]) {
+    let output = visionthink(arguments, folder);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+    assert!(!stderr.contains("panicked"), "{arguments:?}: {stderr}");
+    for part in said {
+        assert!(stderr.contains(part), "{arguments:?}: `{part}` is not in {stderr}");
+    }
+}
+
+#[test]
+fn ask_prints_the_object_of_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = format!("{FIXTURES}/models/images/shapes_224x224.png");
+    let said = succeed(&["ask", "--image", &image, "--device", "cpu", "--json", "What shape is red?"], folder.path());
+    let object: Value = serde_json::from_str(&said).unwrap();
+    let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
+    let expected =
+        ["answer", "decision", "mode", "model", "turns", "images", "visual_tokens", "usage", "timing_ms", "seed"];
+    assert_eq!(keys, expected);
+    assert_eq!((&object["mode"], &object["model"]), (&Value::from("adaptive"), &Value::from("micro")));
+    assert_eq!(object["images"][0]["low"]["tokens"], 16);
+    assert_eq!(object["images"][0]["full"]["tokens"], 64);
+    assert_eq!(object["visual_tokens"]["full"], 64);
+    assert!(["direct", "resize", "malformed"].contains(&object["decision"].as_str().unwrap()));
+    assert!(object["usage"]["prompt_tokens"].as_u64().unwrap() > 16);
+}
+
+#[test]
+fn a_question_without_an_image_is_answered_as_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = succeed(
+        &["ask", "--device", "cpu", "--json", "--max-tokens", "8", "How many shapes are there?"],
+        folder.path(),
+    );
+    let object: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(object["decision"], "none");
+    assert_eq!(object["visual_tokens"]["used"], 0);
+}
+
+#[test]
+fn modes_without_the_tool_cost_one_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = format!("{FIXTURES}/models/images/shapes_224x224.png");
+    for (mode, tokens) in [("low", 16), ("full", 64)] {
+        let arguments = ["ask", "--image", &image, "--mode", mode, "--device", "cpu", "--json", "What shape is red?"];
+        let object: Value = serde_json::from_str(&succeed(&arguments, folder.path())).unwrap();
+        assert_eq!(object["visual_tokens"]["used"], tokens, "{mode}");
+        assert_eq!(object["decision"], "none", "{mode}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = format!("{FIXTURES}/models/images/shapes_224x224.png");
+    let ask = |seed: &str| {
+        let arguments = [
+            "ask",
+            "--image",
+            &image,
+            "--temperature",
+            "3",
+            "--seed",
+            seed,
+            "--max-tokens",
+            "12",
+            "--device",
+            "cpu",
+            "--json",
+            "Is there a red shape?",
+        ];
+        let object: Value = serde_json::from_str(&succeed(&arguments, folder.path())).unwrap();
+        object["turns"].clone()
+    };
+    assert_eq!(ask("1"), ask("1"));
+    assert_ne!(ask("1"), ask("2"));
+}
+
+#[test]
+fn wrong_usage_is_told_with_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    fail(&["ask", "--device", "gpu", "hi"], folder.path(), 2, &["unknown device"]);
+    fail(&["ask", "--device", "cuda:0", "hi"], folder.path(), 2, &["not in this build", "hint:", "--features cuda"]);
+    fail(&["ask", "--temperature", "-1", "hi"], folder.path(), 2, &["temperature"]);
+    fail(&["ask", "--max-tokens", "0", "hi"], folder.path(), 2, &["--max-tokens"]);
+    fail(&["ask", "--mode", "middle", "hi"], folder.path(), 2, &["middle"]);
+    fail(&["synth", "--out", "x", "--split", "test", "--n", "0"], folder.path(), 2, &["--n"]);
+    fs_err::write(folder.path().join("run.toml"), "[run]\nnmae = \"a\"\n").unwrap();
+    fail(&["check", "run.toml"], folder.path(), 2, &["nmae"]);
+    fail(&["sft", "--config", "run.toml"], folder.path(), 2, &["nmae"]);
+}
+
+#[test]
+fn images_that_are_none_are_told_with_code_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let whole = fs_err::read(format!("{FIXTURES}/models/images/shapes_224x224.png")).unwrap();
+    fs_err::write(at("empty.png"), b"").unwrap();
+    fs_err::write(at("text.png"), b"hello").unwrap();
+    fs_err::write(at("cut.png"), &whole[..whole.len() / 2]).unwrap();
+    for name in ["empty.png", "text.png", "cut.png", "missing.png"] {
+        fail(&["ask", "--image", name, "--device", "cpu", "hi"], folder.path(), 1, &[name]);
+        fail(&["inspect", name], folder.path(), 1, &[name]);
+    }
+}
+
+#[test]
+fn a_prompt_longer_than_the_context_is_refused_with_its_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let question = "shape ".repeat(6000);
+    fail(&["ask", "--device", "cpu", &question], folder.path(), 1, &["4096"]);
+}
+
+#[test]
+fn a_checkpoint_folder_with_something_wrong_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Path::new(FIXTURES).join("models/qwen2_5_vl-a");
+    let copy = folder.path().join("model");
+    fs_err::create_dir_all(&copy).unwrap();
+    let files = [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "preprocessor_config.json",
+        "chat_template.jinja",
+    ];
+    let restore = || {
+        for file in files {
+            fs_err::copy(source.join(file), copy.join(file)).unwrap();
+        }
+    };
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        restore();
+        fs_err::remove_file(copy.join(file)).unwrap();
+        fail(&["ask", "--model", "model", "--device", "cpu", "hi"], folder.path(), 1, &["model"]);
+        restore();
+        let whole = fs_err::read(copy.join(file)).unwrap();
+        fs_err::write(copy.join(file), &whole[..whole.len() / 2]).unwrap();
+        fail(&["ask", "--model", "model", "--device", "cpu", "hi"], folder.path(), 1, &[file]);
+    }
+    fail(&["ask", "--model", "nowhere", "hi"], folder.path(), 1, &["nowhere"]);
+}
+
+#[test]
+fn generate_goes_on_where_an_earlier_run_ended_and_keeps_what_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = format!("{FIXTURES}/models/qwen2_5_vl-a");
+    let requests = "{\"id\": \"a\", \"prompt\": \"one\"}\n{\"id\": \"b\", \"prompt\": \"two\", \"images\": [\"missing.png\"]}\n{\"id\": \"c\", \"prompt\": \"three\"}\n";
+    fs_err::write(folder.path().join("in.jsonl"), requests).unwrap();
+    fs_err::write(folder.path().join("out.jsonl"), "{\"id\":\"a\",\"kept\":true}\n").unwrap();
+    let arguments = [
+        "generate",
+        "--model",
+        &model,
+        "--input",
+        "in.jsonl",
+        "--output",
+        "out.jsonl",
+        "--max-tokens",
+        "3",
+        "--device",
+        "cpu",
+    ];
+    fail(&arguments, folder.path(), 1, &["missing.png", "1 requests failed"]);
+    let text = fs_err::read_to_string(folder.path().join("out.jsonl")).unwrap();
+    let ids: Vec<Value> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).collect();
+    assert_eq!(ids, ["a", "c"]);
+    assert!(text.starts_with("{\"id\":\"a\",\"kept\":true}"));
+}
+
+#[test]
+fn synth_writes_both_forms_and_the_same_seed_writes_the_same_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    for out in ["one", "two"] {
+        succeed(
+            &["synth", "--out", out, "--split", "test", "--n", "3", "--seed", "5", "--family", "chart"],
+            folder.path(),
+        );
+    }
+    let rows = fs_err::read_to_string(folder.path().join("one/test.jsonl")).unwrap();
+    assert_eq!(rows.lines().count(), 3);
+    assert_eq!(rows, fs_err::read_to_string(folder.path().join("two/test.jsonl")).unwrap());
+    assert!(folder.path().join("one/test.parquet").is_file());
+    fail(&["synth", "--out", "one", "--split", "test", "--n", "1"], folder.path(), 1, &["one"]);
+}
+
+#[test]
+fn demo_counts_what_it_asks_and_writes_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["demo", "--questions", "6", "--modes", "low,full", "--device", "cpu", "--json"];
+    let demo: Value = serde_json::from_str(&succeed(&arguments, folder.path())).unwrap();
+    let rows = demo["rows"].as_array().unwrap();
+    let questions: u64 = rows.iter().map(|row| row["questions"].as_u64().unwrap()).sum();
+    assert_eq!(questions, 6 * 3 * 2);
+    for row in rows {
+        let per_question = if row["mode"] == "low" { 4 } else { 16 };
+        assert_eq!(row["visual_tokens"].as_u64().unwrap(), per_question * row["questions"].as_u64().unwrap());
+        assert_eq!(row["resize_calls"], 0);
+    }
+    let page = fs_err::read_to_string(folder.path().join("demo.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("data:image/png;base64,"));
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page fetches nothing");
+}
+
+#[test]
+fn the_shipped_run_files_pass_the_check() {
+    let root = Path::new(FIXTURES).join("..");
+    let resolved = succeed(&["check", "configs/micro-sft.toml"], &root);
+    assert!(resolved.contains("[optimizer]"), "{resolved}");
+}
