@@ -3,6 +3,7 @@
 //! Many small operations do not fill two threads well: their cost is in starting and joining. With more than one worker each runs whole
 //! passes on one thread, with a replica of the model whose operations stay on that thread.
 
+use burn::module::Module;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use visionthink_model::Model;
 
@@ -22,7 +23,11 @@ impl Workers {
     pub fn new(model: Model, count: usize) -> Result<Self, std::io::Error> {
         let one_thread = || ThreadPoolBuilder::new().num_threads(1).build().map_err(std::io::Error::other);
         let pools = if count > 1 { (0..count).map(|_| one_thread()).collect::<Result<_, _>>()? } else { Vec::new() };
-        Ok(Self { replicas: vec![model; count.max(1)], pools })
+        // Clones share their leaves, and so one autodiff graph: passes would wait for each other, and burn 0.22.1 takes the lock of a
+        // graph and the one of all graphs in either order, which ends in a deadlock. A fork has leaves of its own.
+        let device = model.device();
+        let replicas = (0..count.max(1)).map(|_| model.clone().fork(&device)).collect();
+        Ok(Self { replicas, pools })
     }
 
     /// The first replica.
