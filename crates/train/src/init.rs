@@ -34,7 +34,6 @@ fn random_model(config: Config, init: &InitSection, seed: u64, device: &Device) 
     };
     let text_deviation = config.text.initializer_range;
     let vision_deviation = config.vision.as_ref().map_or(text_deviation, |vision| vision.initializer_range);
-    let colours = config.vision.as_ref().map_or(1, |vision| vision.in_channels);
     let model = Model::init(config, &InitOptions { seed, patch_embed, dtype: Dtype::F32 }, device);
     if init.scale == InitScale::Config {
         return Ok(model);
@@ -43,9 +42,6 @@ fn random_model(config: Config, init: &InitSection, seed: u64, device: &Device) 
     for parameter in parameters.iter_mut() {
         let deviation = if parameter.name.starts_with("visual.") { vision_deviation } else { text_deviation };
         scale_to_fan_in(parameter, deviation);
-        if init.patch_embed == PatchEmbed::ZeroMean && parameter.name == "visual.patch_embed.proj.weight" {
-            quieten_flat_filters(parameter, colours);
-        }
     }
     Ok(parameters.write_into(model))
 }
@@ -62,21 +58,6 @@ fn scale_to_fan_in(parameter: &mut Parameter, deviation: f64) {
     let wanted = (inputs as f64).sqrt().recip() * if residual { 0.5 } else { 1.0 };
     let factor = (wanted / deviation) as f32;
     parameter.values.iter_mut().for_each(|value| *value *= factor);
-}
-
-/// Scales the filters that carry mean colour down to a tenth.
-///
-/// White paper excites a flat filter of norm 1 some fifty times as much as a digit excites one without a mean, and the norms behind the
-/// embedding would pass on little else.
-fn quieten_flat_filters(parameter: &mut Parameter, colours: usize) {
-    const SCALE: f32 = 0.1;
-    let &[inputs, filters] = parameter.shape.as_slice() else { return };
-    for filter in 0..filters {
-        let weight = |input: usize| parameter.values[input * filters + filter];
-        if (0..inputs / colours).all(|input| weight(input) == weight(0)) {
-            parameter.values.iter_mut().skip(filter).step_by(filters).for_each(|value| *value *= SCALE);
-        }
-    }
 }
 
 /// The ids in `config.json` have to be the tokenizer's, and every token needs a row.
@@ -115,14 +96,5 @@ mod tests {
         assert_eq!(scaled("language_model.layers.1.mlp.down_proj.weight"), 0.125);
         assert_eq!(scaled("language_model.layers.1.self_attn.o_proj.weight"), 0.125);
         assert_eq!(scaled("language_model.embed_tokens.weight"), 0.5);
-    }
-
-    #[test]
-    fn only_filters_that_are_flat_in_every_colour_are_made_small() {
-        // Two colours of two pixels; the filters are columns: flat, patterned.
-        let values = vec![1.0, 1.0, 1.0, -1.0, 2.0, 1.0, 2.0, -1.0];
-        let mut parameter = Parameter { name: String::new(), shape: vec![4, 2], values };
-        quieten_flat_filters(&mut parameter, 2);
-        assert_eq!(parameter.values, [0.1, 1.0, 0.1, -1.0, 0.2, 1.0, 0.2, -1.0]);
     }
 }

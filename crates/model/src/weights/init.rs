@@ -26,14 +26,15 @@ pub enum PatchEmbedInit {
     Normal,
     /// Filters without a mean. The patch embedding has no bias, and white paper dominates every patch; filters that
     /// ignore the mean of each colour see what is drawn on it, and have norm 1. Most look at luminance; a dozen carry
-    /// the mean colour, with a tenth of that norm, because flat areas answer to them with every pixel.
+    /// the mean colour, with a hundredth of that norm, because flat areas answer to them with every pixel.
     ZeroMean,
 }
 
 /// Filters of [`PatchEmbedInit::ZeroMean`] that carry mean colour.
 const MEAN_FILTERS: usize = 12;
-/// Norm of those filters.
-const MEAN_FILTER_NORM: f32 = 0.1;
+/// Norm of those filters. White paper excites a flat filter some fifty times as much as a digit excites one of the same norm without a
+/// mean, and the norms behind the embedding would pass on little else.
+const MEAN_FILTER_NORM: f32 = 0.01;
 /// Share of its filters that look at luminance, the same pattern in every colour.
 const LUMINANCE_SHARE: f32 = 0.6;
 
