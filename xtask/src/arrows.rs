@@ -20,6 +20,12 @@ const ARROWS: &[Row] = &[
         burn: true,
     },
     Row {
+        folder: "crates/reward",
+        package: "visionthink-reward",
+        may_use: &["visionthink-image", "visionthink-protocol"],
+        burn: false,
+    },
+    Row {
         folder: "crates/train",
         package: "visionthink-train",
         may_use: &[
@@ -28,6 +34,7 @@ const ARROWS: &[Row] = &[
             "visionthink-data",
             "visionthink-model",
             "visionthink-engine",
+            "visionthink-reward",
         ],
         burn: true,
     },
@@ -40,6 +47,7 @@ const ARROWS: &[Row] = &[
             "visionthink-data",
             "visionthink-model",
             "visionthink-engine",
+            "visionthink-reward",
             "visionthink-train",
         ],
         burn: true,
