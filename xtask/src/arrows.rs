@@ -39,6 +39,12 @@ const ARROWS: &[Row] = &[
         burn: true,
     },
     Row {
+        folder: "crates/eval",
+        package: "visionthink-eval",
+        may_use: &["visionthink-image", "visionthink-protocol"],
+        burn: false,
+    },
+    Row {
         folder: "crates/cli",
         package: "visionthink",
         may_use: &[
