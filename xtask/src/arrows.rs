@@ -12,6 +12,7 @@ const ARROWS: &[Row] = &[
     Row { folder: "crates/image", package: "visionthink-image", may_use: &[], burn: false },
     Row { folder: "crates/protocol", package: "visionthink-protocol", may_use: &["visionthink-image"], burn: false },
     Row { folder: "crates/data", package: "visionthink-data", may_use: &["visionthink-image"], burn: false },
+    Row { folder: "crates/rules", package: "visionthink-rules", may_use: &[], burn: false },
     Row { folder: "crates/model", package: "visionthink-model", may_use: &["visionthink-image"], burn: true },
     Row {
         folder: "crates/engine",
