@@ -80,6 +80,18 @@ impl EmbeddedEngine {
         &self.model
     }
 
+    /// Goes on with other weights of the same sizes. Sequences and image tokens were computed with the old ones and are forgotten.
+    ///
+    /// # Panics
+    /// A turn is in flight.
+    pub fn replace_model(&mut self, model: Model) {
+        let idle = self.queue.prompts.is_empty() && self.queue.forks.is_empty() && self.batch.rows.is_empty();
+        assert!(idle, "the model changes between turns");
+        self.parked.clear();
+        self.image_cache = ImageCache::new(self.options.max_cached_image_tokens);
+        self.model = model;
+    }
+
     /// One token for every running row.
     fn decode(&mut self) -> Result<(), EngineError> {
         let Some(cache) = &mut self.batch.cache else { return Ok(()) };

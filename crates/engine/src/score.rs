@@ -55,6 +55,14 @@ impl EmbeddedEngine {
         Ok(scores)
     }
 
+    /// Whether a request can be scored, so that one that cannot does not end the others of its batch.
+    ///
+    /// # Errors
+    /// As [`EmbeddedEngine::score`].
+    pub fn can_score(&self, request: &ScoreRequest) -> Result<(), EngineError> {
+        self.check_score(request).map(drop)
+    }
+
     fn check_score(&self, request: &ScoreRequest) -> Result<MropePositions, EngineError> {
         let length = request.ids.len();
         if request.from == 0 || request.from >= length {

@@ -142,6 +142,12 @@ impl BatchFilter {
         self.held.len()
     }
 
+    /// Takes the effective groups held so far, fewer than a batch: what a caller does who would rather train on less than give up.
+    pub fn take_held(&mut self) -> Vec<ScoredGroup> {
+        self.fresh = true;
+        std::mem::take(&mut self.held)
+    }
+
     /// Takes the groups of one generation and says what to do.
     pub fn push(&mut self, generation: Vec<ScoredGroup>) -> FilterStep {
         if std::mem::take(&mut self.fresh) {

@@ -26,6 +26,9 @@ pub enum FormatRules {
     /// where it is the only one; every turn before it, stripped, is `<think>…</think>…<tool_call>…</tool_call>`. Each tag
     /// once, except that one of the two tool tags may come more often; no tag of the other kind.
     Tool,
+    /// Our own without thinking, as the embedded model answers: the last turn, stripped, is `<answer>…</answer>` with both
+    /// tags once, and every turn before it is one valid call.
+    AnswerOnly,
     /// The reference's without the tool: the turns joined with one space are `<think>…</think> <answer>…</answer>`,
     /// nothing but white space around and between. Tags may repeat inside.
     Joined,
@@ -70,6 +73,12 @@ pub enum FormatFault {
         /// The tag that should end it.
         close: &'static str,
     },
+    /// [`FormatRules::AnswerOnly`]: a turn has something around its answer.
+    #[error("turn {turn} is not `<answer>…</answer>` and nothing else")]
+    AnswerLayout {
+        /// The turn.
+        turn: usize,
+    },
     /// The tags are right and the call between them is not.
     #[error("turn {turn}: {reason}")]
     InvalidCall {
@@ -99,6 +108,7 @@ impl FormatRules {
         let turns: Vec<&str> = turns.iter().map(AsRef::as_ref).collect();
         let (outcome, tool_calls) = match self {
             Self::Joined => (joined(&turns.join(" ")), 0),
+            Self::AnswerOnly => answer_only(&turns),
             Self::Strict | Self::Tool => self.by_turn(&turns),
         };
         FormatCheck { format: outcome.map_or_else(Format::Broken, |()| Format::Ok), tool_calls }
@@ -136,11 +146,32 @@ impl FormatRules {
         if self == Self::Tool {
             return Ok(());
         }
-        match parse_tool_call(text, Strictness::Strict) {
-            ToolCallParse::Resize => Ok(()),
-            ToolCallParse::None => Err(FormatFault::InvalidCall { turn, reason: "it holds no call".to_owned() }),
-            ToolCallParse::Malformed(error) => Err(FormatFault::InvalidCall { turn, reason: error.to_string() }),
+        expect_valid_call(turn, text)
+    }
+}
+
+fn answer_only(turns: &[&str]) -> (Result<(), FormatFault>, usize) {
+    let Some((last, before)) = turns.split_last() else {
+        return (Err(FormatFault::NoTurn), 0);
+    };
+    let mut tool_calls = 0;
+    for (turn, text) in before.iter().enumerate() {
+        tool_calls += usize::from(has_call(text));
+        if let Err(fault) = expect_valid_call(turn, text) {
+            return (Err(fault), tool_calls);
         }
+    }
+    let (turn, text) = (before.len(), strip(last));
+    let tags = expect_tags(turn, text, &[ANSWER, ANSWER_END], 1);
+    let bare = text.starts_with(ANSWER) && text.ends_with(ANSWER_END);
+    (tags.and(if bare { Ok(()) } else { Err(FormatFault::AnswerLayout { turn }) }), tool_calls)
+}
+
+fn expect_valid_call(turn: usize, text: &str) -> Result<(), FormatFault> {
+    match parse_tool_call(text, Strictness::Strict) {
+        ToolCallParse::Resize => Ok(()),
+        ToolCallParse::None => Err(FormatFault::InvalidCall { turn, reason: "it holds no call".to_owned() }),
+        ToolCallParse::Malformed(error) => Err(FormatFault::InvalidCall { turn, reason: error.to_string() }),
     }
 }
 
@@ -209,6 +240,17 @@ mod tests {
             assert_eq!(rules.check(&[ANSWERED]), FormatCheck { format: Format::Ok, tool_calls: 0 });
             assert_eq!(rules.check(&[CALL, ANSWERED]), FormatCheck { format: Format::Ok, tool_calls: 1 });
         }
+    }
+
+    #[test]
+    fn without_thinking_an_answer_stands_alone() {
+        let call = "<tool_call>{\"name\": \"resize_image\", \"arguments\": {\"action\": \"resize\"}}</tool_call>";
+        let rules = FormatRules::AnswerOnly;
+        assert_eq!(rules.check(&["<answer>7</answer>\n"]), FormatCheck { format: Format::Ok, tool_calls: 0 });
+        assert_eq!(rules.check(&[call, "<answer>7</answer>"]), FormatCheck { format: Format::Ok, tool_calls: 1 });
+        assert_eq!(fault(rules, &["it is <answer>7</answer>"]), FormatFault::AnswerLayout { turn: 0 });
+        assert!(matches!(fault(rules, &["<answer>7"]), FormatFault::TagCount { turn: 0, .. }));
+        assert!(matches!(fault(rules, &["7", "<answer>7</answer>"]), FormatFault::InvalidCall { turn: 0, .. }));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use visionthink_train::{
-    AdamW, Curriculum, ImageTokens, Parameters, Source, TrainConfig, TrainError, TranscriptBuilder, Workers,
-    start_model, step, target_logits, weighted_loss,
+    Curriculum, ImageTokens, Optimizer, Parameters, Source, TrainConfig, TrainError, TranscriptBuilder, Workers,
+    side_files, start_model, step, target_logits, weighted_loss,
 };
 
 fn main() -> Result<(), TrainError> {
@@ -19,16 +19,17 @@ fn main() -> Result<(), TrainError> {
     config.step.workers = number(3).unwrap_or(config.step.workers);
     config.step.micro_batch = number(4).unwrap_or(config.step.micro_batch);
 
-    let (model, files) = start_model(&config.model, config.run.seed, &Device::flex().autodiff())?;
+    let files = side_files(&config.model);
+    let model = start_model(&config.model, config.run.seed, &Device::flex().autodiff())?;
     let mut parameters = Parameters::of(&model, &config.model.trainable)?;
-    let mut optimizer = AdamW::new(config.optimizer.clone(), &parameters);
+    let mut optimizer = Optimizer::new(config.optimizer.clone(), &parameters);
     let vision = model.config().vision.clone();
     let image_tokens = ImageTokens {
         id: model.config().image_token_id(),
         merge: vision.map_or(1, |vision| vision.spatial_merge_size as u32),
     };
     let builder = TranscriptBuilder::new(&files, &config.data.profile, config.loss, 4096)?;
-    let source = Source::open(&config.data)?;
+    let source = Source::open(config.data.synthetic.as_ref(), config.data.files.as_ref())?;
     let curriculum = Curriculum::new(config.clone(), Arc::new(source), Arc::new(builder), image_tokens);
     let mut workers = Workers::new(parameters.write_into(model), config.step.workers)?;
 

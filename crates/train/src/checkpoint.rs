@@ -8,9 +8,9 @@ use safetensors::{Dtype as FileDtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use visionthink_model::{Dtype, Model};
 
-use crate::adamw::{AdamW, Moments};
 use crate::config::OptimizerSection;
 use crate::error::TrainError;
+use crate::optimizer::{Moments, Optimizer};
 use crate::parameters::Parameters;
 
 /// Files of a checkpoint folder that belong to the tokenizer and the image processor.
@@ -27,6 +27,9 @@ const SIDE_FILES: [&str; 11] = [
     "processor_config.json",
     "generation_config.json",
 ];
+
+/// Says which profile a checkpoint was trained with; released checkpoints have no such file.
+const CARD_FILE: &str = "visionthink.json";
 
 const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 const TRAINER_FILE: &str = "trainer.json";
@@ -95,6 +98,8 @@ impl Checkpoints {
         fs_err::create_dir_all(&temporary)?;
         saved.model.save(&temporary, Dtype::F32)?;
         copy_side_files(saved.side_files, &temporary)?;
+        let card = serde_json::json!({ "profile": saved.profile });
+        fs_err::write(temporary.join(CARD_FILE), format!("{card}\n"))?;
         write_optimizer(&temporary.join(OPTIMIZER_FILE), saved.parameters, saved.optimizer)?;
         let state = serde_json::to_string_pretty(&saved.state).expect("numbers have a JSON form");
         fs_err::write(temporary.join(TRAINER_FILE), state + "\n")?;
@@ -138,10 +143,12 @@ pub struct Saved<'a> {
     pub model: &'a Model,
     /// The folder with tokenizer, template and processor files.
     pub side_files: &'a Path,
+    /// Name of the profile that it learns.
+    pub profile: &'a str,
     /// What learns.
     pub parameters: &'a Parameters,
     /// Its running means.
-    pub optimizer: &'a AdamW,
+    pub optimizer: &'a Optimizer,
     /// Where the run is.
     pub state: TrainerState,
 }
@@ -154,7 +161,7 @@ pub fn resume(
     folder: &Path,
     parameters: &Parameters,
     settings: OptimizerSection,
-) -> Result<(AdamW, TrainerState), TrainError> {
+) -> Result<(Optimizer, TrainerState), TrainError> {
     let file = folder.join(TRAINER_FILE);
     let state: TrainerState = serde_json::from_str(&fs_err::read_to_string(&file)?)
         .map_err(|error| TrainError::Checkpoint { file, problem: error.to_string() })?;
@@ -185,7 +192,7 @@ pub fn resume(
             Ok(Moments { mean, square: read(format!("square.{}", one.name), &one.shape)? })
         })
         .collect::<Result<Vec<_>, TrainError>>()?;
-    Ok((AdamW::resumed(settings, state.optimizer_steps, moments), state))
+    Ok((Optimizer::resumed(settings, state.optimizer_steps, moments), state))
 }
 
 /// Writes the weights of the checkpoint in `from` with its side files into `to`, in another dtype: what is shipped.
@@ -198,7 +205,7 @@ pub fn export(from: &Path, to: &Path, dtype: Dtype, device: &burn::tensor::Devic
     copy_side_files(from, to)
 }
 
-fn write_optimizer(file: &Path, parameters: &Parameters, optimizer: &AdamW) -> Result<(), TrainError> {
+fn write_optimizer(file: &Path, parameters: &Parameters, optimizer: &Optimizer) -> Result<(), TrainError> {
     let mut views = Vec::with_capacity(2 * parameters.len());
     for (one, moments) in parameters.iter().zip(optimizer.moments()) {
         for (kind, values) in [("mean", &moments.mean), ("square", &moments.square)] {
@@ -211,7 +218,7 @@ fn write_optimizer(file: &Path, parameters: &Parameters, optimizer: &AdamW) -> R
 }
 
 fn copy_side_files(from: &Path, to: &Path) -> Result<(), TrainError> {
-    for name in SIDE_FILES {
+    for name in SIDE_FILES.into_iter().chain([CARD_FILE]) {
         let source = from.join(name);
         if source.is_file() {
             fs_err::copy(source, to.join(name))?;

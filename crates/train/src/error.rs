@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use visionthink_data::DataError;
+use visionthink_engine::EngineError;
 use visionthink_image::ImageError;
 use visionthink_model::ModelError;
 use visionthink_protocol::ProtocolError;
@@ -38,9 +39,11 @@ pub enum TrainError {
         expected: String,
     },
 
-    /// A name-prefix of `model.trainable` matches nothing.
-    #[error("`model.trainable`: no parameter name begins with `{prefix}`; names are like `{example}`")]
+    /// A name-prefix in the run file matches nothing.
+    #[error("`{key}`: no parameter name begins with `{prefix}`; names are like `{example}`")]
     NoParameter {
+        /// The key with the prefix.
+        key: &'static str,
         /// The prefix.
         prefix: String,
         /// A name that exists.
@@ -63,6 +66,44 @@ pub enum TrainError {
         step: u64,
         /// How many.
         skipped: u32,
+    },
+
+    /// No question had answers of different worth.
+    #[error(
+        "step {step}: {rollouts} rollouts in {generations} generations, and in no group do the rewards differ; the questions are too easy or too hard for the model, or `rollout.temperature` is too low"
+    )]
+    NoSpread {
+        /// The step that could not be made.
+        step: u64,
+        /// Generations it was tried with.
+        generations: usize,
+        /// Rollouts in all of them.
+        rollouts: usize,
+    },
+
+    /// The checkpoint cannot see.
+    #[error("{}: the checkpoint takes text only; questions about images need a vision-language model", checkpoint.display())]
+    TextOnly {
+        /// The checkpoint.
+        checkpoint: PathBuf,
+    },
+
+    /// The image of a row cannot be used.
+    #[error("row `{id}`: {source}")]
+    RowImage {
+        /// The row.
+        id: String,
+        /// Why.
+        source: ImageError,
+    },
+
+    /// A run is resumed with other settings than it began with.
+    #[error("{}: the run began with other settings: {}; change them back, or start another `run.name`", folder.display(), keys.join(", "))]
+    ResumeDiffers {
+        /// The run folder.
+        folder: PathBuf,
+        /// Keys, each with both values.
+        keys: Vec<String>,
     },
 
     /// A run folder exists already and resuming was not asked for.
@@ -103,4 +144,8 @@ pub enum TrainError {
     /// Weights cannot be read, made or written.
     #[error(transparent)]
     Model(#[from] ModelError),
+
+    /// The policy cannot be asked.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }

@@ -45,7 +45,7 @@ pub struct Share {
 }
 
 impl Share {
-    fn add(&mut self, right: bool) {
+    pub(crate) fn add(&mut self, right: bool) {
         self.right += usize::from(right);
         self.of += 1;
     }

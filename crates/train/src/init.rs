@@ -10,21 +10,29 @@ use crate::config::{AllParameters, InitScale, InitSection, ModelSection, PatchEm
 use crate::error::TrainError;
 use crate::parameters::{Parameter, Parameters};
 
-/// The model a run starts from, in f32, and the folder with its tokenizer.
+/// The model a run starts from, in f32.
 ///
 /// # Errors
 /// A file that is missing or broken; a configuration that does not fit its tokenizer.
-pub fn start_model(section: &ModelSection, seed: u64, device: &Device) -> Result<(Model, PathBuf), TrainError> {
+pub fn start_model(section: &ModelSection, seed: u64, device: &Device) -> Result<Model, TrainError> {
     let init = match (&section.checkpoint, &section.init) {
-        (Some(folder), _) => {
-            return Ok((Model::load(folder, &LoadOptions { dtype: Dtype::F32 }, device)?, folder.clone()));
-        }
+        (Some(folder), _) => return Ok(Model::load(folder, &LoadOptions { dtype: Dtype::F32 }, device)?),
         (None, Some(init)) => init,
         (None, None) => unreachable!("a checked run file says where weights start"),
     };
     let config = Config::from_json(&fs_err::read_to_string(&init.config)?, &init.config)?;
     check_tokenizer(&config, &init.config, &init.tokenizer)?;
-    Ok((random_model(config, init, seed, device)?, init.tokenizer.clone()))
+    random_model(config, init, seed, device)
+}
+
+/// The folder with tokenizer, chat template and image processor of a run: the one its run file names, also when the run is resumed. Its
+/// own checkpoints come and go.
+pub fn side_files(section: &ModelSection) -> PathBuf {
+    match (&section.checkpoint, &section.init) {
+        (Some(folder), _) => folder.clone(),
+        (None, Some(init)) => init.tokenizer.clone(),
+        (None, None) => unreachable!("a checked run file says where weights start"),
+    }
 }
 
 fn random_model(config: Config, init: &InitSection, seed: u64, device: &Device) -> Result<Model, TrainError> {
@@ -51,7 +59,8 @@ fn random_model(config: Config, init: &InitSection, seed: u64, device: &Device) 
 fn scale_to_fan_in(parameter: &mut Parameter, deviation: f64) {
     const RESIDUAL: [&str; 3] = ["attn.proj.weight", "o_proj.weight", "down_proj.weight"];
     let &[inputs, _] = parameter.shape.as_slice() else { return };
-    if parameter.name.contains("embed") || parameter.name.starts_with("lm_head") {
+    // Embeddings have no inputs to add up; the configuration's deviation is the scale of what they write.
+    if parameter.name.contains("embed") {
         return;
     }
     let residual = RESIDUAL.iter().any(|end| parameter.name.ends_with(end));
@@ -95,6 +104,7 @@ mod tests {
         assert_eq!(scaled("visual.blocks.0.attn.qkv.weight"), 0.25);
         assert_eq!(scaled("language_model.layers.1.mlp.down_proj.weight"), 0.125);
         assert_eq!(scaled("language_model.layers.1.self_attn.o_proj.weight"), 0.125);
+        assert_eq!(scaled("lm_head.weight"), 0.25);
         assert_eq!(scaled("language_model.embed_tokens.weight"), 0.5);
     }
 }

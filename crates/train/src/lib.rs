@@ -1,10 +1,10 @@
-//! The trainer: imitation on transcripts.
+//! The trainer: imitation on transcripts, and reinforcement from rollouts.
 //!
-//! Owns: run files ([`TrainConfig`]), transcripts to learn from ([`TranscriptBuilder`]), batches, the optimizer ([`AdamW`]), schedule,
+//! Owns: run files ([`TrainConfig`]), transcripts to learn from ([`TranscriptBuilder`]), batches, the optimizer ([`Optimizer`]), schedule,
 //! checkpoints with exact resume, metrics, and the tokenizer of the embedded model ([`micro_tokenizer`]). Must not know: HTTP,
 //! benchmarks, the terminal.
 //!
-//! Read [`train`] first, then [`step`]. Weights are f32 and their master copy is on the host; see [`Parameters`].
+//! Read [`train`] first, then [`step`]; for reinforcement [`grpo::train_policy`] and [`policy`]. Weights are f32 and their master copy is on the host; see [`Parameters`].
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -22,16 +22,22 @@
 mod adamw;
 mod batch;
 mod checkpoint;
+mod clip;
 pub mod config;
 mod curriculum;
 mod error;
 mod evaluate;
+pub mod grpo;
 mod init;
 mod loader;
 mod log;
+mod manifest;
 pub mod micro_tokenizer;
+mod muon;
+mod optimizer;
 mod parameters;
 mod pass;
+pub mod policy;
 mod run;
 mod schedule;
 mod source;
@@ -39,16 +45,17 @@ mod step;
 mod transcript;
 mod workers;
 
-pub use adamw::{AdamW, Moments, clip, global_norm};
 pub use batch::{ImageTokens, MicroBatch, micro_batches};
 pub use checkpoint::{Checkpoints, Saved, TrainerState, export, resume};
+pub use clip::{clip, global_norm};
 pub use config::TrainConfig;
 pub use curriculum::Curriculum;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, HeldOut, Share};
-pub use init::start_model;
+pub use init::{side_files, start_model};
 pub use loader::Loader;
 pub use log::{EventWriter, MetricsLog, Record};
+pub use optimizer::{Moments, Optimizer};
 pub use parameters::{GradientBuffers, Parameter, Parameters};
 pub use pass::{Backward, backward, hits, target_logits, weighted_loss};
 pub use run::{Event, Report, Start, train};

@@ -8,7 +8,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, TensorData};
 use visionthink_model::Model;
 
-use crate::config::Trainable;
+use crate::config::{OptimizerSection, Trainable};
 use crate::error::TrainError;
 
 /// One parameter of the model.
@@ -44,11 +44,27 @@ impl Parameters {
             let unknown = prefixes.iter().find(|prefix| !learning.iter().any(|one| one.name.starts_with(*prefix)));
             if let Some(prefix) = unknown {
                 let example = learning.first().map_or_else(String::new, |one| one.name.clone());
-                return Err(TrainError::NoParameter { prefix: prefix.clone(), example });
+                return Err(TrainError::NoParameter { key: "model.trainable", prefix: prefix.clone(), example });
             }
             learning.retain(|one| prefixes.iter().any(|prefix| one.name.starts_with(prefix)));
         }
         Ok(Self { learning })
+    }
+
+    /// Refuses a learning rate for parameters that do not exist: nobody would notice.
+    ///
+    /// # Errors
+    /// [`TrainError::NoParameter`].
+    pub(crate) fn check_lr_factors(&self, settings: &OptimizerSection) -> Result<(), TrainError> {
+        let fits = |prefix: &str| self.learning.iter().any(|one| one.name.starts_with(prefix));
+        match settings.lr_factors.iter().find(|factor| !fits(&factor.prefix)) {
+            None => Ok(()),
+            Some(factor) => Err(TrainError::NoParameter {
+                key: "optimizer.lr_factors",
+                prefix: factor.prefix.clone(),
+                example: self.learning.first().map_or_else(String::new, |one| one.name.clone()),
+            }),
+        }
     }
 
     /// The parameters that learn.

@@ -9,16 +9,17 @@ use std::time::Instant;
 use burn::tensor::Device;
 use visionthink_protocol::names::TOOL_CALL;
 
-use crate::adamw::AdamW;
 use crate::batch::ImageTokens;
 use crate::checkpoint::{Checkpoints, Saved, TrainerState, resume};
 use crate::config::{StageSection, TrainConfig};
 use crate::curriculum::Curriculum;
 use crate::error::TrainError;
 use crate::evaluate::{Evaluation, HeldOut, Share};
-use crate::init::start_model;
+use crate::init::{side_files, start_model};
 use crate::loader::Loader;
 use crate::log::{MetricsLog, Record};
+use crate::manifest::{check_unchanged, write_manifest};
+use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
 use crate::schedule::learning_rate_factor;
 use crate::source::Source;
@@ -107,7 +108,16 @@ pub fn train(
     while run.state.step < total && !stop.load(Ordering::Relaxed) {
         let stage = config.stage_at(run.state.step);
         let lr_factor = learning_rate_factor(&config.schedule, run.state.step, total);
-        let batches = loader.next_step()?;
+        let batches = match loader.next_step() {
+            Ok(batches) => batches,
+            Err(error) => {
+                // What is learned so far is kept, whatever the data has come to.
+                if run.saved_step != Some(run.state.step) && run.state.step > from {
+                    observe(Event::Saved(run.save()?));
+                }
+                return Err(error);
+            }
+        };
         let outcome = step(
             &mut run.workers,
             &mut run.parameters,
@@ -142,7 +152,7 @@ struct Run<'a> {
     config: &'a TrainConfig,
     workers: Workers,
     parameters: Parameters,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     state: TrainerState,
     skipped_in_a_row: u32,
     source: Arc<Source>,
@@ -167,14 +177,19 @@ impl<'a> Run<'a> {
         match (start, &latest) {
             (Start::Fresh, Some(_)) => return Err(TrainError::RunExists { folder }),
             (Start::Resume, None) => return Err(TrainError::NothingToResume { folder }),
-            (Start::Resume, Some(latest)) => model_section.checkpoint = Some(latest.clone()),
+            (Start::Resume, Some(latest)) => {
+                check_unchanged(&folder, config)?;
+                model_section.checkpoint = Some(latest.clone());
+            }
             (Start::Fresh, None) => {}
         }
-        let (model, side_files) = start_model(&model_section, config.run.seed, &device.clone().autodiff())?;
+        let side_files = side_files(&config.model);
+        let model = start_model(&model_section, config.run.seed, &device.clone().autodiff())?;
         let parameters = Parameters::of(&model, &config.model.trainable)?;
+        parameters.check_lr_factors(&config.optimizer)?;
         let (optimizer, state) = match (start, &latest) {
             (Start::Resume, Some(latest)) => resume(latest, &parameters, config.optimizer.clone())?,
-            _ => (AdamW::new(config.optimizer.clone(), &parameters), TrainerState::new(config.run.seed)),
+            _ => (Optimizer::new(config.optimizer.clone(), &parameters), TrainerState::new(config.run.seed)),
         };
         if state.seed != config.run.seed {
             let problem = format!("the run has seed {}, `run.seed` is {}", state.seed, config.run.seed);
@@ -185,11 +200,11 @@ impl<'a> Run<'a> {
         let image_tokens = ImageTokens { id: sizes.image_token_id(), merge };
         let max_tokens = sizes.text.max_position_embeddings;
         let builder = TranscriptBuilder::new(&side_files, &config.data.profile, config.loss, max_tokens)?;
-        let source = Source::open(&config.data)?;
+        let source = Source::open(config.data.synthetic.as_ref(), config.data.files.as_ref())?;
         let views = views_of(&config.stages);
         let held_out = HeldOut::new(&source, &builder, &views, config.log.eval_questions, EVAL_BATCH, image_tokens)?;
         let workers = Workers::new(parameters.write_into(model), config.step.workers)?;
-        write_manifest(config, &folder)?;
+        write_manifest(config, config.run.seed, &folder)?;
         Ok(Self {
             config,
             workers,
@@ -253,6 +268,7 @@ impl<'a> Run<'a> {
         let saved = Saved {
             model: self.workers.model(),
             side_files: &self.side_files,
+            profile: &self.config.data.profile,
             parameters: &self.parameters,
             optimizer: &self.optimizer,
             state: self.state,
@@ -289,21 +305,6 @@ fn views_of(stages: &[StageSection]) -> Vec<Shown> {
         views.extend([Shown::Resized, Shown::Direct]);
     }
     views
-}
-
-/// Writes the run file as it was understood, and what ran it.
-fn write_manifest(config: &TrainConfig, folder: &Path) -> Result<(), TrainError> {
-    fs_err::create_dir_all(folder)?;
-    let resolved = toml::to_string_pretty(config).expect("a run file that was read can be written");
-    fs_err::write(folder.join("config.toml"), resolved)?;
-    let manifest = serde_json::json!({
-        "program": "visionthink-train",
-        "version": env!("CARGO_PKG_VERSION"),
-        "seed": config.run.seed,
-        "threads": rayon::current_num_threads(),
-    });
-    fs_err::write(folder.join("manifest.json"), format!("{manifest:#}\n"))?;
-    Ok(())
 }
 
 /// Sums over the steps between two lines of the metrics.

@@ -7,8 +7,11 @@ use visionthink_data::world::{self, Family, Size, Split};
 use visionthink_data::{ImageSource, Question as Row};
 use visionthink_image::{DecodeOptions, RgbImage};
 
-use crate::config::{DataSection, FilesSection, SyntheticSection};
+use crate::config::{FilesSection, SyntheticSection};
 use crate::error::TrainError;
+
+/// Rows with a broken image in a row, after which the data is taken for broken.
+const MOST_TRIES: usize = 16;
 
 /// A picture with what can be asked about it.
 #[derive(Debug, Clone)]
@@ -53,18 +56,19 @@ impl Source {
     ///
     /// # Errors
     /// A file that cannot be read, a row that is broken, or [`TrainError::NoQuestions`].
-    pub fn open(data: &DataSection) -> Result<Self, TrainError> {
-        match (&data.synthetic, &data.files) {
+    pub fn open(synthetic: Option<&SyntheticSection>, files: Option<&FilesSection>) -> Result<Self, TrainError> {
+        match (synthetic, files) {
             (Some(synthetic), _) => Ok(Self::Synthetic(synthetic.clone())),
             (None, Some(FilesSection { train, eval })) => Ok(Self::Files { train: rows(train)?, eval: rows(eval)? }),
             (None, None) => unreachable!("a checked run file names a source"),
         }
     }
 
-    /// A training example; `index` numbers the examples of the whole run.
+    /// A training example; `index` numbers the examples of the whole run. A row whose image cannot be read is left out with a warning, and
+    /// another takes its place.
     ///
     /// # Errors
-    /// An image file that cannot be decoded.
+    /// One such row after the other.
     pub fn train(&self, index: u64, close_up_share: f64, random: &mut ChaCha8Rng) -> Result<Example, TrainError> {
         match self {
             Self::Synthetic(synthetic) => {
@@ -72,7 +76,17 @@ impl Source {
                 let size = if random.random_bool(close_up_share) { Size::CloseUp } else { Size::Whole };
                 Ok(drawn(family, size, Split::Train, synthetic.seed, index))
             }
-            Self::Files { train, .. } => read(&train[random.random_range(0..train.len())]),
+            Self::Files { train, .. } => {
+                let mut tries = 0;
+                loop {
+                    let row = &train[random.random_range(0..train.len())];
+                    tries += 1;
+                    match read(row) {
+                        Err(error) if tries < MOST_TRIES => tracing::warn!("{error}; another row takes its place"),
+                        example => return example,
+                    }
+                }
+            }
         }
     }
 
@@ -128,7 +142,8 @@ fn rows(path: &std::path::Path) -> Result<Vec<Row>, TrainError> {
 
 fn read(row: &Row) -> Result<Example, TrainError> {
     let bytes = row.image.read()?.unwrap_or_default();
-    let image = visionthink_image::decode(&bytes, &DecodeOptions::default())?;
+    let image = visionthink_image::decode(&bytes, &DecodeOptions::default())
+        .map_err(|source| TrainError::RowImage { id: row.id.clone(), source })?;
     let question = Question {
         text: row.question.clone(),
         answer: row.answer.clone(),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use visionthink_model::ModelError;
 
-use crate::adamw::{AdamW, clip, global_norm};
 use crate::batch::MicroBatch;
+use crate::clip::{clip, global_norm};
 use crate::evaluate::Share;
+use crate::optimizer::Optimizer;
 use crate::parameters::{GradientBuffers, Parameters};
 use crate::pass::{Backward, backward};
 use crate::transcript::{Shown, TargetKind};
@@ -39,7 +40,7 @@ pub struct StepOutcome {
 pub fn step(
     workers: &mut Workers,
     parameters: &mut Parameters,
-    optimizer: &mut AdamW,
+    optimizer: &mut Optimizer,
     batches: &[MicroBatch],
     lr_factor: f64,
     clip_norm: f64,

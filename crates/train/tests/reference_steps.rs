@@ -12,7 +12,7 @@ use visionthink_image::{GridThw, Patches};
 use visionthink_model::{LoadOptions, Model, ModelError};
 use visionthink_train::config::{AllParameters, OptimizerSection, Trainable};
 use visionthink_train::{
-    AdamW, ImageTokens, MicroBatch, Parameters, Shown, Target, TargetKind, Transcript, Workers, step,
+    ImageTokens, MicroBatch, Optimizer, Parameters, Shown, Target, TargetKind, Transcript, Workers, step,
 };
 
 /// As the README of the vectors suggests for losses of AdamW steps in f32.
@@ -71,9 +71,10 @@ fn run(model: Model, transcript: Transcript, settings: &serde_json::Value) -> (V
         weight_decay: number("weight_decay"),
         decay_norms_and_biases: true,
         lr_factors: Vec::new(),
+        muon: None,
     };
     let mut parameters = Parameters::of(&model, &Trainable::All(AllParameters::All)).unwrap();
-    let mut optimizer = AdamW::new(optimizer, &parameters);
+    let mut optimizer = Optimizer::new(optimizer, &parameters);
     let mut workers = Workers::new(parameters.write_into(model), 1).unwrap();
     let steps = numbers(&settings["loss_before_step"]).len();
     (0..steps)

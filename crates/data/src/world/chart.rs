@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::canvas::Canvas;
 use super::palette::{COLOURS, Colour, Rgb};
-use super::{Asked, PATCH_PX, Topic, choose, ordinal, pick};
+use super::{Asked, PATCH_PX, Topic, choose, pick};
 
 /// Width of a bar's column: one merged patch.
 const COLUMN_PX: i32 = 2 * PATCH_PX;
@@ -32,7 +32,6 @@ pub(crate) fn draw(mut canvas: Canvas, random: &mut ChaCha8Rng) -> (Canvas, Vec<
     let colours = choose(random, &COLOURS, n);
     let steps: Vec<i32> = (1..=(base - HEADROOM_PX) / STEP_PX).collect();
     let heights = choose(random, &steps, n);
-    let first = random.random_range(0..=columns - n as i32);
     let mut bars = Vec::with_capacity(n);
     for (i, (colour, height)) in colours.into_iter().zip(heights).enumerate() {
         let bar = Bar {
@@ -40,7 +39,7 @@ pub(crate) fn draw(mut canvas: Canvas, random: &mut ChaCha8Rng) -> (Canvas, Vec<
             height_px: height * STEP_PX + random.random_range(4..=10),
             digit: random.random_range(0..10),
         };
-        paint(&mut canvas, &bar, first + i as i32, base, random);
+        paint(&mut canvas, &bar, i as i32, base, random);
         bars.push(bar);
     }
     let side = canvas.side();
@@ -63,15 +62,12 @@ fn ask(bars: &[Bar], random: &mut ChaCha8Rng) -> Vec<Asked> {
     let shortest = bars.iter().min_by_key(|bar| bar.height_px).expect("at least two bars");
     asked.push(Asked::new(Topic::Compare, "Which bar is the tallest?", tallest.colour.name));
     asked.push(Asked::new(Topic::Compare, "Which bar is the shortest?", shortest.colour.name));
-    for (i, bar) in bars.iter().enumerate() {
-        let colour = bar.colour.name;
-        asked.push(Asked::new(Topic::Colour, format!("What colour is the {} bar?", ordinal(i)), colour));
-        asked.push(Asked::new(Topic::Code, format!("What number is under the {colour} bar?"), bar.digit.to_string()));
-        asked.push(Asked::new(
-            Topic::Code,
-            format!("What number is under the {} bar?", ordinal(i)),
-            bar.digit.to_string(),
-        ));
+    let first = &bars[0];
+    asked.push(Asked::new(Topic::Colour, "What colour is the first bar?", first.colour.name));
+    asked.push(Asked::new(Topic::Code, "What number is under the first bar?", first.digit.to_string()));
+    for bar in bars {
+        let question = format!("What number is under the {} bar?", bar.colour.name);
+        asked.push(Asked::new(Topic::Code, question, bar.digit.to_string()));
     }
     let pair = choose(random, &(0..bars.len()).collect::<Vec<_>>(), 2);
     let (a, b) = (&bars[pair[0]], &bars[pair[1]]);

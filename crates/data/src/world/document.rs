@@ -28,7 +28,7 @@ pub(crate) fn draw(mut canvas: Canvas, random: &mut ChaCha8Rng) -> (Canvas, Vec<
     let rows = canvas.side() / CELL_PX;
     // A close-up has no room for a title.
     let title = (rows > 2).then(|| *pick(random, &TITLES));
-    let (mut x, y) = (random.random_range(4..=30), random.random_range(2..=5));
+    let (mut x, y) = (random.random_range(4..=8), random.random_range(2..=5));
     for letter in title.unwrap_or_default().chars() {
         canvas.glyph(letter, x, y, TITLE_SCALE, INK);
         x += (GLYPH_WIDTH + 1) * TITLE_SCALE;
@@ -63,20 +63,14 @@ fn paint(canvas: &mut Canvas, entry: &Entry, cell: i32, row: i32, random: &mut C
 fn ask(title: Option<&str>, entries: &[Entry], random: &mut ChaCha8Rng) -> Vec<Asked> {
     let mut asked = vec![Asked::new(Topic::Count, "How many markers are there?", entries.len().to_string())];
     asked.extend(title.map(|title| Asked::new(Topic::Title, "What is the title?", title)));
+    let first = &entries[0];
+    asked.push(Asked::new(Topic::Colour, "What colour is the first marker?", first.colour.name));
+    asked.push(Asked::new(Topic::Code, "What number is in the first row?", first.digit.to_string()));
     for (i, entry) in entries.iter().enumerate() {
         let colour = entry.colour.name;
-        asked.push(Asked::new(Topic::Colour, format!("What colour is the {} marker?", ordinal(i)), colour));
         asked.push(Asked::new(Topic::Place, format!("In which row is the {colour} marker?"), ordinal(i)));
-        asked.push(Asked::new(
-            Topic::Code,
-            format!("What number is beside the {colour} marker?"),
-            entry.digit.to_string(),
-        ));
-        asked.push(Asked::new(
-            Topic::Code,
-            format!("What number is in the {} row?", ordinal(i)),
-            entry.digit.to_string(),
-        ));
+        let question = format!("What number is beside the {colour} marker?");
+        asked.push(Asked::new(Topic::Code, question, entry.digit.to_string()));
     }
     let named = pick(random, &COLOURS).name;
     let there = entries.iter().any(|entry| entry.colour.name == named);

@@ -127,7 +127,6 @@ fn ask(things: &[Thing], places: bool, random: &mut ChaCha8Rng) -> Vec<Asked> {
         asked.push(Asked::new(Topic::Shape, format!("What shape is {colour}?"), shape));
         if places {
             asked.push(Asked::new(Topic::Place, format!("Where is the {colour} shape?"), PLACES[thing.place]));
-            asked.push(Asked::new(Topic::Colour, format!("What colour is at the {}?", PLACES[thing.place]), colour));
         }
         asked.push(Asked::new(Topic::Code, format!("What number is on the {colour} shape?"), thing.digit.to_string()));
         asked.push(Asked::new(Topic::Pattern, format!("What pattern has the {colour} shape?"), thing.pattern.name()));

@@ -11,7 +11,8 @@ use rayon::prelude::*;
 use super::fused::{self, Fused};
 use super::{memory, simd};
 
-/// The log-probability of one target per row: `logits[n, target_n] - log(sum_v exp(logits[n, v]))`, natural, in f32.
+/// The log-probability of one target per row: `logits[n, target_n] - log(sum_v exp(logits[n, v]))`, natural, in f32; in f64 for logits in
+/// f64.
 ///
 /// The mean of its negative is the next-token loss.
 ///
@@ -27,7 +28,8 @@ pub fn cross_entropy_rows(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<
 }
 
 pub(super) fn portable(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-    log_softmax(logits.cast(DType::F32), 1).gather(1, targets.unsqueeze_dim::<2>(1)).squeeze_dim::<1>(1)
+    let logits = if logits.dtype() == DType::F64 { logits } else { logits.cast(DType::F32) };
+    log_softmax(logits, 1).gather(1, targets.unsqueeze_dim::<2>(1)).squeeze_dim::<1>(1)
 }
 
 fn host(targets: &Tensor<1, Int>) -> Arc<[usize]> {

@@ -9,6 +9,7 @@ use super::checkpoint;
 use crate::error::ModelError;
 
 const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
 
 /// State of a download, told to whoever shows progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,9 @@ impl Hub {
         let Some(folder) = repo.get(CONFIG).and_then(|config| config.parent().map(Path::to_path_buf)) else {
             return Cached::Lacks(CONFIG.into());
         };
-        match checkpoint::missing_file(&folder) {
+        // Other programs leave snapshots with weights alone; nobody can run those.
+        let rest = || (!folder.join(TOKENIZER).is_file()).then(|| TOKENIZER.to_owned());
+        match checkpoint::missing_file(&folder).or_else(rest) {
             None => Cached::Complete(folder),
             Some(file) => Cached::Lacks(file),
         }
@@ -142,10 +145,16 @@ enum Cached {
     Lacks(String),
 }
 
-/// Files that a checkpoint folder is read from: weights as safetensors, and the small files beside them.
+/// Files that a checkpoint folder is read from: weights as safetensors, and the small files beside them. Some repositories hold the same
+/// weights again under another name, which is left where it is.
 fn wanted(file: &str) -> bool {
     let extension = Path::new(file).extension().and_then(|extension| extension.to_str());
-    !file.contains('/') && matches!(extension, Some("safetensors" | "json" | "txt" | "jinja"))
+    let needed = match extension {
+        Some("safetensors") => file.starts_with("model"),
+        Some("json" | "txt" | "jinja") => true,
+        _ => false,
+    };
+    needed && !file.contains('/')
 }
 
 /// Passes the client's counts on.
@@ -177,8 +186,13 @@ mod tests {
 
     use super::*;
 
-    const FILES: [(&str, &str); 3] =
-        [("config.json", "{}"), ("model.safetensors", "not read here"), ("README.md", "not wanted")];
+    const FILES: [(&str, &str); 5] = [
+        ("config.json", "{}"),
+        ("model.safetensors", "not read here"),
+        ("tokenizer.json", "{}"),
+        ("consolidated.safetensors", "the same weights again"),
+        ("README.md", "not wanted"),
+    ];
 
     /// A hub of one repository on this machine: lists its files and serves them by range, as the real one does.
     fn serve() -> String {
@@ -232,9 +246,14 @@ mod tests {
             })
             .unwrap();
         fetched.dedup();
-        assert_eq!(fetched, ["config.json", "model.safetensors"]);
+        assert_eq!(fetched, ["config.json", "model.safetensors", "tokenizer.json"]);
         assert_eq!(fs_err::read_to_string(folder.join("model.safetensors")).unwrap(), "not read here");
         assert!(!folder.join("README.md").exists());
+
+        // A snapshot with weights alone is completed.
+        fs_err::remove_file(folder.join("tokenizer.json")).unwrap();
+        hub(cache.path(), &serve(), false).folder("org/tiny", &mut |_| ()).unwrap();
+        assert!(folder.join("tokenizer.json").is_file());
 
         let offline = hub(cache.path(), "http://127.0.0.1:1", true);
         assert_eq!(offline.folder("org/tiny", &mut |_| panic!("nothing is fetched")).unwrap(), folder);

@@ -25,16 +25,16 @@ pub enum PatchEmbedInit {
     #[default]
     Normal,
     /// Filters without a mean. The patch embedding has no bias, and white paper dominates every patch; filters that
-    /// ignore the mean of each colour see what is drawn on it, and have norm 1. Most look at luminance; a dozen carry
-    /// the mean colour, with a hundredth of that norm, because flat areas answer to them with every pixel.
+    /// ignore the mean of each colour see what is drawn on it, and have norm 1. Most look at luminance; a dozen are flat
+    /// and carry the mean colour as the difference between channels, so that paper, grey and black leave them silent.
     ZeroMean,
 }
 
 /// Filters of [`PatchEmbedInit::ZeroMean`] that carry mean colour.
 const MEAN_FILTERS: usize = 12;
-/// Norm of those filters. White paper excites a flat filter some fifty times as much as a digit excites one of the same norm without a
-/// mean, and the norms behind the embedding would pass on little else.
-const MEAN_FILTER_NORM: f32 = 0.01;
+/// Norm of those filters. All pixels of a coloured patch answer a flat filter together, some ten times as strongly as a digit answers a
+/// filter of the same norm without a mean, but there are ten times as many of the latter: with 0.4 colour and detail share the energy.
+const MEAN_FILTER_NORM: f32 = 0.4;
 /// Share of its filters that look at luminance, the same pattern in every colour.
 const LUMINANCE_SHARE: f32 = 0.6;
 
@@ -69,8 +69,8 @@ fn ordinary(normal: &mut Normal, parameter: &Parameter, config: &Config) -> Vec<
     (0..parameter.len()).map(|_| normal.draw() * deviation as f32).collect()
 }
 
-/// Filters [C, colours, frames, side, side]: the first [`MEAN_FILTERS`] are flat with a random colour, of the others
-/// [`LUMINANCE_SHARE`] have one pattern for all colours and the rest one per colour, each pattern with mean zero.
+/// Filters [C, colours, frames, side, side]: the first [`MEAN_FILTERS`] are flat with random weights of the colours that add up to zero, of
+/// the others [`LUMINANCE_SHARE`] have one pattern for all colours and the rest one per colour, each pattern with mean zero.
 fn zero_mean_filters(normal: &mut Normal, config: &VisionConfig) -> Vec<f32> {
     let (colours, frames) = (config.in_channels, config.temporal_patch_size);
     let pixels = config.patch_size * config.patch_size;
@@ -79,24 +79,19 @@ fn zero_mean_filters(normal: &mut Normal, config: &VisionConfig) -> Vec<f32> {
 
     let mut values = Vec::with_capacity(config.hidden_size * config.patch_values());
     for filter in 0..config.hidden_size {
-        let mut pattern = |mean: bool| {
-            if mean {
-                return vec![normal.draw(); pixels];
-            }
-            let drawn: Vec<f32> = (0..pixels).map(|_| normal.draw()).collect();
-            let mean = drawn.iter().sum::<f32>() / pixels as f32;
-            drawn.into_iter().map(|value| value - mean).collect()
-        };
+        let mut pattern = || without_mean((0..pixels).map(|_| normal.draw()).collect());
         let per_colour: Vec<Vec<f32>> = if filter < flat {
-            (0..colours).map(|_| pattern(true)).collect()
+            let weights = without_mean((0..colours).map(|_| normal.draw()).collect());
+            weights.into_iter().map(|weight| vec![weight; pixels]).collect()
         } else if filter < flat + luminance {
-            vec![pattern(false); colours]
+            vec![pattern(); colours]
         } else {
-            (0..colours).map(|_| pattern(false)).collect()
+            (0..colours).map(|_| pattern()).collect()
         };
         let square: f32 = per_colour.iter().flatten().map(|value| value * value).sum::<f32>() * frames as f32;
         let norm = if filter < flat { MEAN_FILTER_NORM } else { 1.0 };
-        let scale = norm / square.sqrt();
+        // With a single colour the flat filters are zero.
+        let scale = norm / square.max(f32::MIN_POSITIVE).sqrt();
         for pattern in &per_colour {
             // A still image is one frame written `frames` times.
             for _ in 0..frames {
@@ -105,6 +100,11 @@ fn zero_mean_filters(normal: &mut Normal, config: &VisionConfig) -> Vec<f32> {
         }
     }
     values
+}
+
+fn without_mean(values: Vec<f32>) -> Vec<f32> {
+    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    values.into_iter().map(|value| value - mean).collect()
 }
 
 /// Standard normal numbers by Box and Muller's method.

@@ -1,15 +1,27 @@
 //! What values of a run file have to satisfy beyond their types.
 
-use super::{LrFactor, ModelSection, PerView, StageSection, TrainConfig, Trainable};
+use std::path::Path;
+
+use visionthink_protocol::ProfileName;
+
+use super::{
+    CheckpointSection, FilesSection, LrFactor, ModelSection, OptimizerSection, PerView, RunSection, ScheduleSection,
+    StageSection, StepSection, SyntheticSection, TrainConfig, Trainable,
+};
 
 /// All violations, in the order of the file.
 pub(super) fn problems(config: &TrainConfig) -> Vec<String> {
     let mut found = Problems::default();
-    found.run(config);
+    found.run(&config.run);
     found.model(&config.model);
     found.data(config);
-    found.optimizer(config);
-    found.steps(config);
+    found.optimizer(&config.optimizer);
+    found.schedule(&config.schedule, config.total_steps(), "the stages have");
+    found.step(&config.step);
+    found.saving(&config.checkpoint);
+    found.need(config.log.every > 0, "log.every", 0, "at least 1");
+    found.need(config.log.eval_every > 0, "log.eval_every", 0, "at least 1");
+    found.need(config.log.eval_questions > 0, "log.eval_questions", 0, "at least 1");
     if config.stages.is_empty() {
         found.add("there is no `[[stage]]`; a run needs at least one");
     }
@@ -19,30 +31,39 @@ pub(super) fn problems(config: &TrainConfig) -> Vec<String> {
     found.0
 }
 
+/// More than any run takes; sums over stages stay far from overflowing.
+const MOST_STEPS: u64 = 1 << 40;
+
+/// Collects what is wrong with a run file; the sections that run files share have a method each.
 #[derive(Default)]
-struct Problems(Vec<String>);
+pub(crate) struct Problems(Vec<String>);
 
 impl Problems {
-    fn add(&mut self, problem: impl Into<String>) {
+    /// All of them, in the order they were found.
+    pub(crate) fn into_list(self) -> Vec<String> {
+        self.0
+    }
+
+    pub(crate) fn add(&mut self, problem: impl Into<String>) {
         self.0.push(problem.into());
     }
 
     /// Complains about `key` unless `holds`.
-    fn need(&mut self, holds: bool, key: &str, found: impl std::fmt::Display, expected: &str) {
+    pub(crate) fn need(&mut self, holds: bool, key: &str, found: impl std::fmt::Display, expected: &str) {
         if !holds {
             self.add(format!("`{key}` is {found}, expected {expected}"));
         }
     }
 
-    fn run(&mut self, config: &TrainConfig) {
-        let name = &config.run.name;
+    pub(crate) fn run(&mut self, run: &RunSection) {
+        let name = &run.name;
         let plain =
             !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
         let plain = plain && !name.starts_with('.');
         self.need(plain, "run.name", format!("`{name}`"), "letters, digits, `-`, `_` and `.`: it names a folder");
     }
 
-    fn model(&mut self, model: &ModelSection) {
+    pub(crate) fn model(&mut self, model: &ModelSection) {
         match (&model.init, &model.checkpoint) {
             (Some(_), Some(_)) => {
                 self.add("`model.init` and `model.checkpoint` are both given; keep the one to start from");
@@ -51,6 +72,21 @@ impl Problems {
                 self.add("neither `model.init` nor `model.checkpoint` is given; one says where weights start");
             }
             _ => {}
+        }
+        let there =
+            |path: &Path| if path.exists() { Ok(()) } else { Err(format!("`{}`, which is not there", path.display())) };
+        let mut paths = Vec::new();
+        if let Some(checkpoint) = &model.checkpoint {
+            paths.push(("model.checkpoint", checkpoint, "a checkpoint folder"));
+        }
+        if let Some(init) = &model.init {
+            paths.push(("model.init.config", &init.config, "a `config.json`"));
+            paths.push(("model.init.tokenizer", &init.tokenizer, "a folder with a tokenizer"));
+        }
+        for (key, path, expected) in paths {
+            if let Err(found) = there(path) {
+                self.need(false, key, found, expected);
+            }
         }
         if let Trainable::Prefixes(prefixes) = &model.trainable {
             self.need(
@@ -62,9 +98,8 @@ impl Problems {
         }
     }
 
-    fn data(&mut self, config: &TrainConfig) {
-        let data = &config.data;
-        match (&data.synthetic, &data.files) {
+    pub(crate) fn sources(&mut self, synthetic: Option<&SyntheticSection>, files: Option<&FilesSection>) {
+        match (synthetic, files) {
             (Some(_), Some(_)) => {
                 self.add("`data.synthetic` and `data.files` are both given; keep one");
             }
@@ -73,9 +108,34 @@ impl Problems {
             }
             _ => {}
         }
-        if let Some(synthetic) = &data.synthetic {
+        for (key, path) in files.into_iter().flat_map(|files| [("train", &files.train), ("eval", &files.eval)]) {
+            let key = format!("data.files.{key}");
+            self.need(
+                path.exists(),
+                &key,
+                format!("`{}`, which is not there", path.display()),
+                "a file or folder of rows",
+            );
+        }
+        if let Some(synthetic) = synthetic {
             self.need(!synthetic.families.is_empty(), "data.synthetic.families", "empty", "at least one family");
         }
+    }
+
+    pub(crate) fn profile(&mut self, name: &str) {
+        let names: Vec<String> = ProfileName::ALL.iter().map(|name| format!("`{name}`")).collect();
+        self.need(
+            name.parse::<ProfileName>().is_ok(),
+            "data.profile",
+            format!("`{name}`"),
+            &format!("one of {}", names.join(", ")),
+        );
+    }
+
+    fn data(&mut self, config: &TrainConfig) {
+        let data = &config.data;
+        self.sources(data.synthetic.as_ref(), data.files.as_ref());
+        self.profile(&data.profile);
         self.need((1..=64).contains(&data.threads), "data.threads", data.threads, "1 to 64");
         for (key, weight) in [
             ("loss.answer_weight", config.loss.answer_weight),
@@ -87,13 +147,16 @@ impl Problems {
         self.need(config.loss.answer_weight > 0.0, "loss.answer_weight", config.loss.answer_weight, "more than zero");
     }
 
-    fn optimizer(&mut self, config: &TrainConfig) {
-        let optimizer = &config.optimizer;
+    pub(crate) fn optimizer(&mut self, optimizer: &OptimizerSection) {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         self.need(positive(optimizer.lr), "optimizer.lr", optimizer.lr, "more than zero");
         self.need(positive(optimizer.eps), "optimizer.eps", optimizer.eps, "more than zero");
         for beta in optimizer.betas {
             self.need((0.0..1.0).contains(&beta), "optimizer.betas", beta, "numbers from 0 to below 1");
+        }
+        if let Some(muon) = optimizer.muon {
+            let momentum = muon.momentum;
+            self.need((0.0..1.0).contains(&momentum), "optimizer.muon.momentum", momentum, "0 to below 1");
         }
         let decay = optimizer.weight_decay;
         self.need(decay.is_finite() && decay >= 0.0, "optimizer.weight_decay", decay, "zero or more");
@@ -101,31 +164,34 @@ impl Problems {
             let key = format!("optimizer.lr_factors.{prefix}");
             self.need(factor.is_finite() && *factor >= 0.0, &key, factor, "zero or more");
         }
-        let schedule = &config.schedule;
-        self.need((0.0..=1.0).contains(&schedule.min_ratio), "schedule.min_ratio", schedule.min_ratio, "0 to 1");
-        let (used, total) = (schedule.warmup_steps.saturating_add(schedule.hold_steps), config.total_steps());
-        if used > total {
-            self.add(format!(
-                "`schedule.warmup_steps` and `schedule.hold_steps` are {used} steps together, the stages have {total}"
-            ));
-        }
-        self.need(positive(config.step.clip_norm), "step.clip_norm", config.step.clip_norm, "more than zero");
     }
 
-    fn steps(&mut self, config: &TrainConfig) {
-        self.need(config.step.micro_batch > 0, "step.micro_batch", 0, "at least 1");
-        let workers = config.step.workers;
-        self.need((1..=256).contains(&workers), "step.workers", workers, "1 to 256");
-        self.need(config.checkpoint.every > 0, "checkpoint.every", 0, "at least 1");
-        self.need(config.checkpoint.keep > 0, "checkpoint.keep", 0, "at least 1: resuming needs the last one");
-        self.need(config.log.every > 0, "log.every", 0, "at least 1");
-        self.need(config.log.eval_every > 0, "log.eval_every", 0, "at least 1");
-        self.need(config.log.eval_questions > 0, "log.eval_questions", 0, "at least 1");
+    /// `total` steps there are, as `what` says.
+    pub(crate) fn schedule(&mut self, schedule: &ScheduleSection, total: u64, what: &str) {
+        self.need((0.0..=1.0).contains(&schedule.min_ratio), "schedule.min_ratio", schedule.min_ratio, "0 to 1");
+        let used = schedule.warmup_steps.saturating_add(schedule.hold_steps);
+        if used > total {
+            self.add(format!(
+                "`schedule.warmup_steps` and `schedule.hold_steps` are {used} steps together, {what} {total}"
+            ));
+        }
+    }
+
+    pub(crate) fn step(&mut self, step: &StepSection) {
+        let positive = step.clip_norm.is_finite() && step.clip_norm > 0.0;
+        self.need(positive, "step.clip_norm", step.clip_norm, "more than zero");
+        self.need(step.micro_batch > 0, "step.micro_batch", 0, "at least 1");
+        self.need((1..=256).contains(&step.workers), "step.workers", step.workers, "1 to 256");
+    }
+
+    pub(crate) fn saving(&mut self, checkpoint: &CheckpointSection) {
+        self.need(checkpoint.every > 0, "checkpoint.every", 0, "at least 1");
+        self.need(checkpoint.keep > 0, "checkpoint.keep", 0, "at least 1: resuming needs the last one");
     }
 
     fn stage(&mut self, stage: &StageSection, micro_batch: usize) {
         let key = |name: &str| format!("stage.{}.{name}", stage.name);
-        self.need(stage.steps > 0, &key("steps"), stage.steps, "at least 1");
+        self.need((1..=MOST_STEPS).contains(&stage.steps), &key("steps"), stage.steps, "1 to 2^40");
         let fits = stage.batch_size > 0 && (micro_batch == 0 || stage.batch_size.is_multiple_of(micro_batch));
         self.need(
             fits,

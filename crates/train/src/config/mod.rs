@@ -1,10 +1,11 @@
 //! The run file: one typed TOML, every key required unless it says otherwise.
 
 mod check;
-mod read;
+pub(crate) mod read;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use check::Problems;
 use serde::{Deserialize, Serialize};
 use visionthink_data::world::Family;
 
@@ -166,7 +167,7 @@ pub struct LossSection {
     pub blind_weight: f64,
 }
 
-/// AdamW as PyTorch defines it.
+/// AdamW as PyTorch defines it, with Muon beside it where asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerSection {
@@ -182,6 +183,19 @@ pub struct OptimizerSection {
     pub decay_norms_and_biases: bool,
     /// Parameters with a learning rate of their own; the first prefix that fits counts. May be empty.
     pub lr_factors: Vec<LrFactor>,
+    /// Muon for hidden matrices, AdamW for the rest; without it AdamW for everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub muon: Option<MuonSection>,
+}
+
+/// Orthogonalised momentum for hidden matrices: those of the blocks and of the merger, without embeddings and head.
+///
+/// Its updates are scaled to those of AdamW, so that learning rate, schedule and weight decay are shared.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MuonSection {
+    /// Decay of the running mean of gradients.
+    pub momentum: f64,
 }
 
 /// A learning rate for some parameters.
@@ -310,7 +324,7 @@ impl TrainConfig {
 
     /// Steps of all stages.
     pub fn total_steps(&self) -> u64 {
-        self.stages.iter().map(|stage| stage.steps).sum()
+        self.stages.iter().fold(0, |sum, stage| sum.saturating_add(stage.steps))
     }
 
     /// The stage that step `step` (from 0) belongs to; the last one for steps behind the end.

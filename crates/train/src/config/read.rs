@@ -1,15 +1,15 @@
-//! From text to a [`TrainConfig`], with every structural problem that can be told apart.
+//! From text to a run file, with every structural problem that can be told apart.
 
-use super::TrainConfig;
+use serde::de::DeserializeOwned;
 
 /// Parses `text`. Each problem reads ``line 18: unknown key `n`, …``.
-pub(super) fn strict(text: &str) -> Result<TrainConfig, Vec<String>> {
+pub(crate) fn strict<T: DeserializeOwned>(text: &str) -> Result<T, Vec<String>> {
     let mut text = text.to_string();
     let mut problems = Vec::new();
     // The parser stops at the first problem. An unknown `key = value` can be blanked and the search go on; anything
     // else leaves the rest without a meaning.
     loop {
-        let error = match toml::from_str::<TrainConfig>(&text) {
+        let error = match toml::from_str::<T>(&text) {
             Ok(config) if problems.is_empty() => return Ok(config),
             Ok(_) => return Err(problems),
             Err(error) => error,

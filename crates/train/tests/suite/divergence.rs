@@ -5,7 +5,8 @@ use visionthink_image::Processor;
 use visionthink_model::{LoadOptions, Model};
 use visionthink_train::config::{AllParameters, Trainable};
 use visionthink_train::{
-    AdamW, ImageTokens, Parameters, Question, Shown, Start, TrainError, TranscriptBuilder, Workers, micro_batches, step,
+    ImageTokens, Optimizer, Parameters, Question, Shown, Start, TrainError, TranscriptBuilder, Workers, micro_batches,
+    step,
 };
 
 use crate::{run, tiny_checkpoint, tiny_run};
@@ -27,7 +28,7 @@ fn a_step_without_a_finite_loss_changes_nothing() {
 
     let mut parameters = Parameters::of(&model, &Trainable::All(AllParameters::All)).unwrap();
     parameters.iter_mut().last().unwrap().values[0] = f32::NAN;
-    let mut optimizer = AdamW::new(config.optimizer.clone(), &parameters);
+    let mut optimizer = Optimizer::new(config.optimizer.clone(), &parameters);
     let mut workers = Workers::new(parameters.write_into(model), 1).unwrap();
     let before: Vec<Vec<u32>> = bits(&parameters);
     let outcome = step(&mut workers, &mut parameters, &mut optimizer, &batches, 1.0, 1.0).unwrap();

@@ -3,6 +3,7 @@
 
 mod configs;
 mod divergence;
+mod grpo;
 mod runs;
 mod transcripts;
 

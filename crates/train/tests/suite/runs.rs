@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use visionthink_model::{LoadOptions, Model};
-use visionthink_train::config::{AllParameters, Trainable};
+use visionthink_train::config::{AllParameters, LrFactor, Trainable};
 use visionthink_train::{Parameters, Start, TrainError};
 
 use crate::{run, tiny_checkpoint, tiny_run};
@@ -20,6 +20,11 @@ fn a_resumed_run_has_the_losses_of_an_uninterrupted_one() {
     let second = run(&config, Start::Resume, None).unwrap();
     assert_eq!([first.losses, second.losses].concat(), whole.losses);
     assert_eq!(second.evaluation, whole.evaluation);
+    for name in ["tokenizer.json", "preprocessor_config.json"] {
+        assert!(second.checkpoint.join(name).is_file(), "{name}");
+    }
+    let card = fs_err::read_to_string(second.checkpoint.join("visionthink.json")).unwrap();
+    assert!(card.contains("compact"), "{card}");
 
     let metrics = |name: &str| fs_err::read_to_string(folder.path().join(name).join("tiny/metrics.jsonl")).unwrap();
     let numbers = |text: String| -> Vec<(serde_json::Value, serde_json::Value)> {
@@ -97,7 +102,8 @@ fn a_run_is_not_started_over_and_not_resumed_from_nothing() {
     assert!(matches!(run(&config, Start::Fresh, None), Err(TrainError::RunExists { .. })));
     let mut other = config;
     other.run.seed = 99;
-    assert!(matches!(run(&other, Start::Resume, None), Err(TrainError::Checkpoint { .. })));
+    let error = run(&other, Start::Resume, None).unwrap_err();
+    assert!(matches!(&error, TrainError::ResumeDiffers { keys, .. } if keys.len() == 1), "{error}");
 }
 
 #[test]
@@ -114,6 +120,11 @@ fn what_is_not_named_does_not_learn() {
     for (before, after) in before.iter().zip(after.iter()) {
         assert_eq!(before.values != after.values, before.name.starts_with("visual.merger."), "{}", before.name);
     }
+    config.run.out = folder.path().join("no-such-rate");
+    config.optimizer.lr_factors = vec![LrFactor { prefix: "vision.".to_string(), factor: 0.1 }];
+    let error = run(&config, Start::Fresh, None).unwrap_err();
+    assert!(error.to_string().starts_with("`optimizer.lr_factors`"), "{error}");
+    config.optimizer.lr_factors.clear();
     config.run.out = folder.path().join("unknown");
     config.model.trainable = Trainable::Prefixes(vec!["vision".to_string()]);
     let error = run(&config, Start::Fresh, None).unwrap_err();

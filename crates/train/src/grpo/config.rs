@@ -1,0 +1,191 @@
+//! The run file of reinforcement learning.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use visionthink_engine::Sampling;
+use visionthink_protocol::Mode;
+use visionthink_reward::{AdvantageRule, FormatRules, PenaltyRule, Weights};
+
+use crate::config::{
+    CheckpointSection, FilesSection, ModelSection, OptimizerSection, RunSection, ScheduleSection, StepSection,
+    SyntheticSection, read,
+};
+use crate::error::TrainError;
+use crate::grpo::scoring::Judge;
+use crate::policy::PolicySection;
+
+/// A training run by reinforcement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrpoConfig {
+    /// Where it is written and from which seed it is drawn.
+    pub run: RunSection,
+    /// What is trained; starts from a checkpoint.
+    pub model: ModelSection,
+    /// What is asked.
+    pub data: QuestionSection,
+    /// How answers are sampled.
+    pub rollout: RolloutSection,
+    /// What answers are worth.
+    pub reward: RewardSection,
+    /// How rewards become advantages.
+    pub advantage: AdvantageRule,
+    /// How advantages become a loss.
+    pub policy: PolicySection,
+    /// The optimizer.
+    pub optimizer: OptimizerSection,
+    /// The learning rate over the steps.
+    pub schedule: ScheduleSection,
+    /// How a step is cut into passes.
+    pub step: StepSection,
+    /// When training is saved.
+    pub checkpoint: CheckpointSection,
+    /// When training is measured.
+    pub log: GrpoLogSection,
+}
+
+/// What is asked: either `synthetic` or `files`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuestionSection {
+    /// The protocol profile: a name that `visionthink_protocol` knows.
+    pub profile: String,
+    /// The share of questions that need the full image, where the data says so. Which one is which is never told to the reward.
+    pub hard_share: f64,
+    /// Questions about drawn pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<SyntheticSection>,
+    /// Questions from files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesSection>,
+}
+
+/// How answers are sampled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutSection {
+    /// Steps of the optimizer, each with rollouts of its own.
+    pub steps: u64,
+    /// Which view comes first, and whether the tool is there: `adaptive`, or `full` for the general recipe.
+    pub mode: Mode,
+    /// Groups of a step.
+    pub groups: usize,
+    /// Rollouts of a group, which answer one question.
+    pub group_size: usize,
+    /// Temperature of the samples.
+    pub temperature: f64,
+    /// See [`Sampling`].
+    pub top_p: f64,
+    /// Longest reply, in tokens.
+    pub max_new_tokens: usize,
+    /// Rollouts that are decoded together.
+    pub max_rows: usize,
+    /// Generations after which a step that is still short of groups with a spread is given up.
+    pub max_generations: usize,
+}
+
+/// What answers are worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RewardSection {
+    /// Who says whether an answer is right.
+    pub judge: Judge,
+    /// The layout that transcripts should have.
+    pub format: FormatRules,
+    /// What each part weighs.
+    pub weights: Weights,
+    /// What calling, or not calling, costs.
+    pub control: PenaltyRule,
+}
+
+/// When training is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrpoLogSection {
+    /// Steps between lines of `metrics.jsonl`.
+    pub every: u64,
+    /// Steps between evaluations; the last step is always evaluated.
+    pub eval_every: u64,
+    /// Held-out pictures an evaluation; each gives a question that needs the full image and one that does not.
+    pub eval_questions: usize,
+}
+
+impl GrpoConfig {
+    /// Reads and checks a run file.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] with all problems found, each with its place and what was expected.
+    pub fn from_file(file: &Path) -> Result<Self, TrainError> {
+        Self::from_toml(&fs_err::read_to_string(file)?, file)
+    }
+
+    /// The same for text; `file` is named in errors.
+    pub fn from_toml(text: &str, file: &Path) -> Result<Self, TrainError> {
+        let report = |problems| TrainError::Config { file: file.to_path_buf(), problems };
+        let config: Self = read::strict(text).map_err(report)?;
+        let problems = config.problems();
+        if problems.is_empty() { Ok(config) } else { Err(report(problems)) }
+    }
+
+    /// The run folder.
+    pub fn folder(&self) -> PathBuf {
+        self.run.out.join(&self.run.name)
+    }
+
+    /// The sampling of one group.
+    pub(crate) fn sampling(&self, seed: u64) -> Sampling {
+        Sampling { temperature: self.rollout.temperature, top_p: self.rollout.top_p, seed, ..Sampling::greedy() }
+    }
+
+    /// All violations beyond types.
+    fn problems(&self) -> Vec<String> {
+        let mut found = crate::config::Problems::default();
+        found.run(&self.run);
+        found.model(&self.model);
+        if self.model.checkpoint.is_none() {
+            found.add("`model.checkpoint` is missing; reinforcement starts from a model that can answer");
+        }
+        found.sources(self.data.synthetic.as_ref(), self.data.files.as_ref());
+        found.profile(&self.data.profile);
+        found.need((0.0..=1.0).contains(&self.data.hard_share), "data.hard_share", self.data.hard_share, "0 to 1");
+        let rollout = &self.rollout;
+        found.need(rollout.steps > 0, "rollout.steps", rollout.steps, "at least 1");
+        found.need(rollout.mode != Mode::Low, "rollout.mode", "`low`", "`adaptive` or `full`");
+        found.need(rollout.groups > 0, "rollout.groups", rollout.groups, "at least 1");
+        found.need(
+            rollout.group_size >= 2,
+            "rollout.group_size",
+            rollout.group_size,
+            "at least 2: advantages compare the answers of a group",
+        );
+        found.need(
+            rollout.temperature.is_finite() && rollout.temperature > 0.0,
+            "rollout.temperature",
+            rollout.temperature,
+            "more than zero: equal answers have no spread",
+        );
+        found.need(rollout.top_p > 0.0 && rollout.top_p <= 1.0, "rollout.top_p", rollout.top_p, "more than 0, up to 1");
+        found.need(rollout.max_new_tokens > 0, "rollout.max_new_tokens", rollout.max_new_tokens, "at least 1");
+        found.need(rollout.max_rows > 0, "rollout.max_rows", rollout.max_rows, "at least 1");
+        found.need(rollout.max_generations > 0, "rollout.max_generations", rollout.max_generations, "at least 1");
+        let policy = &self.policy;
+        found.need((0.0..1.0).contains(&policy.clip_low), "policy.clip_low", policy.clip_low, "0 to below 1");
+        for (key, value) in [
+            ("policy.clip_high", policy.clip_high),
+            ("policy.kl_coefficient", policy.kl_coefficient),
+            ("policy.entropy_coefficient", policy.entropy_coefficient),
+            ("reward.weights.accuracy", self.reward.weights.accuracy),
+            ("reward.weights.format", self.reward.weights.format),
+        ] {
+            found.need(value.is_finite() && value >= 0.0, key, value, "zero or more");
+        }
+        found.optimizer(&self.optimizer);
+        found.schedule(&self.schedule, rollout.steps, "`rollout.steps` is");
+        found.step(&self.step);
+        found.saving(&self.checkpoint);
+        found.need(self.log.every > 0, "log.every", 0, "at least 1");
+        found.need(self.log.eval_every > 0, "log.eval_every", 0, "at least 1");
+        found.into_list()
+    }
+}

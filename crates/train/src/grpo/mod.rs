@@ -1,0 +1,22 @@
+//! Multi-turn GRPO: the model is asked, judged, and made to do more of what went better than its own average.
+//!
+//! Read [`train_policy`] first: generate ([`generation`]), score ([`scoring`]), update ([`update`]). The rollouts go through the same loop
+//! as everything else (`visionthink_engine::run`), so what is trained is what is served; only sampled tokens of any turn are learned from.
+//!
+//! Source: arXiv 2507.13348, section 3; departures from the released code are in `docs/paper.md`.
+
+mod config;
+mod experience;
+mod generation;
+mod measure;
+mod run;
+mod scoring;
+mod update;
+
+pub use config::{GrpoConfig, GrpoLogSection, QuestionSection, RewardSection, RolloutSection};
+pub use experience::{Experience, PolicyBatch, policy_batches};
+pub use generation::{Asked, Generation, Questioner};
+pub use measure::{PolicyEvaluation, Tally};
+pub use run::{GrpoEvent, GrpoReport, train_policy};
+pub use scoring::{Group, Judge, score_group};
+pub use update::{Learner, PolicyOutcome, UpdateSettings, remember_log_probs, update};
