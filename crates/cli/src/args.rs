@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use visionthink_data::world::{Family, Split};
 use visionthink_engine::Sampling;
+use visionthink_model::Dtype;
 use visionthink_protocol::{Mode, ProfileName};
 
 use crate::device::DeviceChoice;
 use crate::failure::Failure;
 use crate::model::ModelSource;
+
+/// More than anybody waits for; sums over families and modes stay far from overflowing.
+const MOST_QUESTIONS: u64 = 1_000_000_000;
 
 /// Vision-language models that look at a quarter of the pixels first.
 #[derive(Debug, Parser)]
@@ -30,8 +34,12 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// See it work: accuracy, visual tokens and wall-clock in three modes on held-out questions.
     Demo(DemoArguments),
+    /// Write a checkpoint of a run as a Hugging Face folder.
+    Export(ExportArguments),
     /// Complete prompts from a JSONL file.
     Generate(GenerateArguments),
+    /// Train by reinforcement: answers are sampled, judged, and compared within their group.
+    Grpo(GrpoArguments),
     /// Sizes and token costs of images, low and full.
     Inspect(InspectArguments),
     /// Log-probabilities of given completions.
@@ -81,9 +89,9 @@ pub(crate) struct AskArguments {
     /// A path, an http(s) URL, or `-` for stdin; may be given several times.
     #[arg(long = "image", value_name = "PATH|URL|-")]
     pub(crate) images: Vec<String>,
-    /// adaptive: a quarter of the pixels first; full; low.
-    #[arg(long, default_value = "adaptive")]
-    pub(crate) mode: Mode,
+    /// adaptive: a quarter of the pixels first; full; low. By default adaptive, and full where the profile has no tool.
+    #[arg(long)]
+    pub(crate) mode: Option<Mode>,
     /// Prompts and tool format; by default what the model was trained with.
     #[arg(long)]
     pub(crate) profile: Option<ProfileName>,
@@ -110,7 +118,7 @@ pub(crate) struct CheckArguments {
 #[derive(Debug, Args)]
 pub(crate) struct DemoArguments {
     /// Held-out questions a family.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=MOST_QUESTIONS))]
     pub(crate) questions: u64,
     /// Seed of the pictures and questions.
     #[arg(long, default_value_t = 0)]
@@ -126,6 +134,41 @@ pub(crate) struct DemoArguments {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) model: ModelArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// The checkpoint: a folder of `runs/NAME/checkpoints`, or any other checkpoint folder.
+    #[arg(long)]
+    pub(crate) checkpoint: PathBuf,
+    /// The folder to write; must not exist, or be empty.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Element type of the weights: bf16, f16 or f32.
+    #[arg(long, default_value = "bf16", value_parser = dtype)]
+    pub(crate) dtype: Dtype,
+}
+
+fn dtype(name: &str) -> Result<Dtype, String> {
+    match name {
+        "bf16" => Ok(Dtype::Bf16),
+        "f16" => Ok(Dtype::F16),
+        "f32" => Ok(Dtype::F32),
+        _ => Err("expected bf16, f16 or f32".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrpoArguments {
+    /// The run file.
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+    /// Go on from the last checkpoint of the run.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// auto, cpu, cuda:N, rocm:N, vulkan:N, metal or tch:N.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
 }
 
 #[derive(Debug, Args)]
@@ -194,14 +237,14 @@ pub(crate) struct SftArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct SynthArguments {
-    /// The folder to write; must not exist, or be empty.
+    /// The folder to write; files of the same split must not be there.
     #[arg(long)]
     pub(crate) out: PathBuf,
     /// train or test; the two share no picture.
     #[arg(long)]
     pub(crate) split: Split,
     /// Questions a family.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MOST_QUESTIONS))]
     pub(crate) n: u64,
     /// Seed of the pictures and questions.
     #[arg(long, default_value_t = 0)]

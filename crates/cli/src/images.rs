@@ -49,6 +49,13 @@ pub(crate) fn load(source: &str, folder: &Path, sources: Sources) -> anyhow::Res
         std::io::stdin().lock().take(options.limits.max_bytes + 1).read_to_end(&mut bytes).context("reading stdin")?;
         return decode(&bytes, &options).context("image on stdin");
     }
+    if let Some((scheme, _)) = source.split_once("://").filter(|(scheme, _)| *scheme != "file") {
+        let fetched = if sources == Sources::Person { "`http`, `https`, " } else { "" };
+        return Err(Failure::failed(format!(
+            "image `{source}`: `{scheme}` URLs are not supported; expected a path, {fetched}`file:` or `data:`"
+        ))
+        .into());
+    }
     Ok(open(&folder.join(file_path(source)?), &options)?)
 }
 

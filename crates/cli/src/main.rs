@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod requests;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
     start_logging(arguments.verbose);
     match run(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
+        // `| head` has read enough.
+        Err(error) if output::reader_is_gone(&error) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
     }
 }
@@ -36,6 +39,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ask(arguments) => commands::ask::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
+        Command::Grpo(arguments) => commands::grpo::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Score(arguments) => commands::score::run(&arguments),
@@ -52,5 +57,12 @@ fn start_logging(verbose: u8) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // What a person reads needs no clock; whoever asks for phases wants to see where time goes.
+    if verbose == 0 {
+        log.with_ansi(colours).without_time().init();
+    } else {
+        log.with_ansi(colours).init();
+    }
 }

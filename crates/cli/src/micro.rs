@@ -27,11 +27,24 @@ const FILES: [(&str, &[u8]); 7] = files![
 pub(crate) fn unpacked() -> anyhow::Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     FILES.hash(&mut hasher);
-    let folder = cache().join(format!("micro-{:016x}", hasher.finish()));
-    if !folder.is_dir() {
+    let name = format!("micro-{:016x}", hasher.finish());
+    let folder = cache().join(&name);
+    if is_whole(&folder) || unpack(&folder).is_ok() {
+        return Ok(folder);
+    }
+    // A home that cannot be written to is no reason to fail.
+    let folder = std::env::temp_dir().join("visionthink").join(name);
+    if !is_whole(&folder) {
         unpack(&folder)?;
     }
     Ok(folder)
+}
+
+/// Whether every file is there in full length; caches are cleaned by people and programs.
+fn is_whole(folder: &Path) -> bool {
+    FILES.iter().all(|(name, bytes)| {
+        fs_err::metadata(folder.join(name)).is_ok_and(|found| found.is_file() && found.len() == bytes.len() as u64)
+    })
 }
 
 /// Writes beside the goal and renames, so that a folder that is there is whole, whoever else unpacks at the same time.
@@ -41,10 +54,13 @@ fn unpack(folder: &Path) -> anyhow::Result<()> {
     for (name, bytes) in FILES {
         fs_err::write(parts.join(name), bytes)?;
     }
+    if folder.is_dir() && !is_whole(folder) {
+        fs_err::remove_dir_all(folder)?;
+    }
     if let Err(error) = fs_err::rename(&parts, folder) {
         fs_err::remove_dir_all(&parts)?;
         // Another process was first.
-        if !folder.is_dir() {
+        if !is_whole(folder) {
             return Err(error.into());
         }
     }

@@ -10,12 +10,13 @@ use burn::tensor::Device;
 use serde::Deserialize;
 use visionthink_engine::{EmbeddedEngine, EngineOptions, ModelFolder};
 use visionthink_image::Processor;
-use visionthink_model::{Dtype, LoadOptions, resolve};
+use visionthink_model::{Dtype, LoadOptions, resolve_with_progress};
 use visionthink_protocol::{Profile, ProfileName};
 
 use crate::args::ModelArguments;
 use crate::failure::Failure;
 use crate::micro;
+use crate::progress;
 
 /// `micro`, a checkpoint folder, or `hf:ORG/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,19 @@ impl ModelSource {
     fn path(&self) -> anyhow::Result<PathBuf> {
         match self {
             Self::Micro => micro::unpacked(),
-            Self::Named(name) => Ok(resolve(name)?),
+            Self::Named(name) => {
+                let mut bar = None;
+                let folder = resolve_with_progress(name, &mut |download| {
+                    let bar = bar.get_or_insert_with(progress::download);
+                    bar.set_message(download.file.to_owned());
+                    bar.set_length(download.total);
+                    bar.set_position(download.done);
+                })?;
+                if let Some(bar) = bar {
+                    bar.finish_and_clear();
+                }
+                Ok(folder)
+            }
         }
     }
 

@@ -93,6 +93,14 @@ fn check(request: &Request) -> Result<(), String> {
     }
 }
 
+/// What a line of results has to hold to be taken for one.
+#[derive(Deserialize)]
+struct Earlier {
+    id: Value,
+    #[serde(rename = "completion_ids")]
+    _completion_ids: Vec<u32>,
+}
+
 /// Where results go: a file that grows line by line, or stdout.
 pub(crate) struct Results {
     out: Box<dyn Write>,
@@ -100,22 +108,35 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    /// Opens the output. Results that are already in the file stay, and their ids are known; a last line that was cut off by a kill is
-    /// dropped, so that its request runs again.
-    pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+    /// Opens the output of the requests in `input`. Results that are already in the file stay, and their ids are known; a last line
+    /// that was cut off by a kill is dropped, so that its request runs again.
+    ///
+    /// # Errors
+    ///
+    /// The file is the input, or holds something else than results.
+    pub(crate) fn open(input: &Path, path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else {
             return Ok(Self { out: Box::new(BufWriter::new(std::io::stdout())), done: HashSet::new() });
         };
         let mut done = HashSet::new();
         if path.exists() {
-            let text = fs_err::read_to_string(path)?;
-            let whole = text.rfind('\n').map_or(0, |end| end + 1);
-            for (number, line) in text[..whole].lines().enumerate() {
-                let value: Value = serde_json::from_str(line)
-                    .with_context(|| format!("{}:{}: not a result of an earlier run", path.display(), number + 1))?;
-                done.insert(value["id"].to_string());
+            if fs_err::canonicalize(path)? == fs_err::canonicalize(input)? {
+                return Err(Failure::usage(format!("`--output` {} is the input", path.display()))
+                    .hint("name another file; results are added behind what it holds")
+                    .into());
             }
-            if whole < text.len() {
+            // Bytes, not text: a kill can cut inside a character.
+            let bytes = fs_err::read(path)?;
+            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            for (number, line) in bytes[..whole].split(|byte| *byte == b'\n').enumerate() {
+                if line.iter().all(u8::is_ascii_whitespace) {
+                    continue;
+                }
+                let earlier: Earlier = serde_json::from_slice(line)
+                    .with_context(|| format!("{}:{}: not a result of an earlier run", path.display(), number + 1))?;
+                done.insert(earlier.id.to_string());
+            }
+            if whole < bytes.len() {
                 fs_err::OpenOptions::new().write(true).open(path)?.file().set_len(whole as u64)?;
             }
         }
@@ -166,10 +187,39 @@ mod tests {
 
     #[test]
     fn a_cut_last_line_is_run_again_and_the_others_are_not() {
-        let file = written("{\"id\":\"a\"}\n{\"id\":\"b\",\"te");
-        let results = Results::open(Some(file.path())).unwrap();
+        let (input, file) = (written(""), written(""));
+        let whole = "{\"id\":\"a\",\"completion_ids\":[1]}\n\n";
+        // The cut is inside the two bytes of a letter.
+        let cut = [whole.as_bytes(), "{\"id\":\"b\",\"text\":\"ä".as_bytes()].concat();
+        fs_err::write(file.path(), &cut[..cut.len() - 1]).unwrap();
+        let results = Results::open(input.path(), Some(file.path())).unwrap();
         assert!(results.has(&Value::from("a")));
         assert!(!results.has(&Value::from("b")));
-        assert_eq!(fs_err::read_to_string(file.path()).unwrap(), "{\"id\":\"a\"}\n");
+        assert_eq!(fs_err::read_to_string(file.path()).unwrap(), whole);
+    }
+
+    #[test]
+    fn requests_are_not_taken_for_results() {
+        let requests = written("{\"id\":\"a\",\"prompt\":\"b\"}\n");
+        let error = Results::open(requests.path(), Some(requests.path())).err().unwrap().to_string();
+        assert!(error.contains("is the input"), "{error}");
+        let error = Results::open(written("").path(), Some(requests.path())).err().unwrap().to_string();
+        assert!(error.contains(":1: not a result"), "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_requests_or_an_error(bytes: Vec<u8>) {
+            let file = written("");
+            fs_err::write(file.path(), bytes).unwrap();
+            let _ = read(file.path());
+        }
+
+        #[test]
+        fn any_request_line_is_a_request_or_an_error(id: String, prompt: String, images: Vec<String>, more in "[\\[\\]{}\",:a-z0-9]{0,40}") {
+            let line = serde_json::json!({ "id": id, "prompt": prompt, "images": images }).to_string();
+            let file = written(&format!("{line}\n{more}\n{}", line.replacen('"', &more, 1)));
+            let _ = read(file.path());
+        }
     }
 }

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context;
 use serde::Serialize;
 use visionthink_engine::{CancelToken, EngineOptions, Picture, Rollout, Task, run as roll_out};
 use visionthink_image::View;
-use visionthink_protocol::{Conversation, Decision, Limits, Mode, Rules, Setup, Turn};
+use visionthink_protocol::{Conversation, Decision, FinishReason, Limits, Mode, Profile, Rules, Setup, Turn};
 
 use crate::args::AskArguments;
 use crate::failure::Failure;
@@ -64,6 +65,9 @@ struct TimingMs {
 
 pub(crate) fn run(arguments: &AskArguments) -> anyhow::Result<()> {
     let sampling = arguments.sampling.settings()?;
+    if arguments.question.trim().is_empty() {
+        return Err(Failure::usage("the question is empty").into());
+    }
     if arguments.max_tokens == 0 {
         return Err(Failure::usage("`--max-tokens` is 0; expected at least 1").into());
     }
@@ -77,10 +81,13 @@ pub(crate) fn run(arguments: &AskArguments) -> anyhow::Result<()> {
     }
     let mut opened = arguments.model.open(EngineOptions { max_rows: 1, ..EngineOptions::default() })?;
     let mut pictures = Vec::with_capacity(images.len());
-    for image in images {
-        pictures.push(Arc::new(Picture::new(image, processor_of(&opened)?)?));
+    for (image, source) in images.into_iter().zip(&arguments.images) {
+        let picture = Picture::new(image, processor_of(&opened)?).with_context(|| name_of(source).to_owned())?;
+        pictures.push(Arc::new(picture));
     }
-    let conversation = begin(arguments, &opened, &pictures)?;
+    let profile = profile(&opened.folder, arguments.profile)?;
+    let mode = mode(arguments.mode, &profile)?;
+    let conversation = begin(arguments, &opened, profile, mode, &pictures)?;
     let task = Task {
         conversation,
         pictures: pictures.clone(),
@@ -95,17 +102,40 @@ pub(crate) fn run(arguments: &AskArguments) -> anyhow::Result<()> {
     if let Some(error) = &rollout.error {
         return Err(error.clone().into());
     }
-    report(arguments, &opened, &pictures, &rollout)
+    report(arguments, &opened, mode, &pictures, &rollout)
 }
 
-fn begin(arguments: &AskArguments, opened: &Opened, pictures: &[Arc<Picture>]) -> anyhow::Result<Conversation> {
-    let profile = Arc::new(profile(&opened.folder, arguments.profile)?);
+/// A source as it is shown. A data URL is the image itself; repeating it helps nobody.
+fn name_of(source: &str) -> &str {
+    if source.starts_with("data:") { "data:" } else { source }
+}
+
+/// The mode asked for, or the one that suits the profile.
+fn mode(wanted: Option<Mode>, profile: &Profile) -> Result<Mode, Failure> {
+    match (wanted, &profile.tool) {
+        (Some(Mode::Adaptive), None) => {
+            Err(Failure::usage(format!("profile `{}` offers no tool; mode `adaptive` needs one", profile.name))
+                .hint("leave `--mode` out, or choose `full` or `low`"))
+        }
+        (Some(mode), _) => Ok(mode),
+        (None, Some(_)) => Ok(Mode::Adaptive),
+        (None, None) => Ok(Mode::Full),
+    }
+}
+
+fn begin(
+    arguments: &AskArguments,
+    opened: &Opened,
+    profile: Profile,
+    mode: Mode,
+    pictures: &[Arc<Picture>],
+) -> anyhow::Result<Conversation> {
     let question = profile.question(&arguments.question, pictures.len());
     let context = opened.folder.config.text.max_position_embeddings;
     let setup = Setup {
         tokenizer: opened.folder.tokenizer.clone(),
-        profile,
-        mode: arguments.mode,
+        profile: Arc::new(profile),
+        mode,
         images: pictures.iter().map(|picture| picture.tokens()).collect(),
         limits: Limits { max_new_tokens_per_turn: arguments.max_tokens, ..Limits::for_context(context) },
         rules: Rules::Exact,
@@ -116,13 +146,19 @@ fn begin(arguments: &AskArguments, opened: &Opened, pictures: &[Arc<Picture>]) -
 fn report(
     arguments: &AskArguments,
     opened: &Opened,
+    mode: Mode,
     pictures: &[Arc<Picture>],
     rollout: &Rollout,
 ) -> anyhow::Result<()> {
     let conversation = &rollout.conversation;
     if !arguments.json {
         match conversation.answer() {
-            Some(answer) => output::line(answer)?,
+            Some(answer) => {
+                output::line(answer)?;
+                if conversation.finish_reason() == Some(FinishReason::Length) {
+                    tracing::warn!("the reply was cut off by a limit; `--max-tokens` is {}", arguments.max_tokens);
+                }
+            }
             None => return Err(no_answer(conversation)),
         }
         return Ok(());
@@ -132,7 +168,7 @@ fn report(
     output::json(&Answered {
         answer: conversation.answer(),
         decision: conversation.decision(),
-        mode: arguments.mode,
+        mode,
         model: &opened.name,
         turns: conversation.turns(),
         images: arguments
@@ -140,8 +176,7 @@ fn report(
             .iter()
             .zip(pictures)
             .map(|(source, picture)| Seen {
-                // A data URL is the image itself; repeating it helps nobody.
-                source: if source.starts_with("data:") { "data:" } else { source },
+                source: name_of(source),
                 width: picture.image().width,
                 height: picture.image().height,
                 low: picture.costs().low,

@@ -28,8 +28,14 @@ struct Held {
 }
 
 pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
-    let mut modes = arguments.modes.clone();
-    modes.dedup();
+    let mut modes = Vec::with_capacity(arguments.modes.len());
+    for mode in &arguments.modes {
+        if !modes.contains(mode) {
+            modes.push(*mode);
+        }
+    }
+    // A report that cannot be written should not cost the run.
+    fs_err::OpenOptions::new().create(true).append(true).open(&arguments.report)?;
     let mut opened = arguments.model.open(EngineOptions { max_rows: 32, ..EngineOptions::default() })?;
     let profile = Arc::new(profile(&opened.folder, None)?);
     let bar = progress::bar(arguments.questions * (Family::ALL.len() * modes.len()) as u64, "asking");

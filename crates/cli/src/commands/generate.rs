@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context;
 use serde_json::Value;
 use visionthink_engine::{Backend, EngineOptions, Event, Picture, TurnId, TurnReply, TurnRequest};
 use visionthink_image::Patches;
@@ -24,8 +25,11 @@ pub(crate) struct Prompt {
 
 pub(crate) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     let sampling = arguments.sampling.settings()?;
+    if arguments.max_tokens == 0 {
+        return Err(Failure::usage("`--max-tokens` is 0; expected at least 1").into());
+    }
     let requests = read(&arguments.input)?;
-    let mut results = Results::open(arguments.output.as_deref())?;
+    let mut results = Results::open(&arguments.input, arguments.output.as_deref())?;
     let options = EngineOptions { max_rows: arguments.batch as usize, ..EngineOptions::default() };
     let mut opened = arguments.model.open(options)?;
     let folder = arguments.input.parent().unwrap_or(Path::new("")).to_owned();
@@ -85,16 +89,18 @@ pub(crate) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
         }
     }
     bar.finish_and_clear();
-    outcome(failed)
+    outcome(failed, arguments.output.is_some())
 }
 
 /// Requests that failed are named in the log; the others are done.
-pub(crate) fn outcome(failed: u64) -> anyhow::Result<()> {
+pub(crate) fn outcome(failed: u64, to_a_file: bool) -> anyhow::Result<()> {
     if failed == 0 {
         return Ok(());
     }
-    Err(Failure::failed(format!("{failed} requests failed; the others are done"))
-        .hint("the log above names each; a second run with the same `--output` asks only these again")
+    let requests = if failed == 1 { "request" } else { "requests" };
+    let again = if to_a_file { "; a second run with the same `--output` asks only these again" } else { "" };
+    Err(Failure::failed(format!("{failed} {requests} failed; the others are done"))
+        .hint(format!("the log above names each{again}"))
         .into())
 }
 
@@ -117,7 +123,9 @@ pub(crate) fn prompt(opened: &Opened, request: &Request, folder: &Path) -> anyho
     };
     let mut pictures = Vec::with_capacity(sources.len());
     for source in sources {
-        pictures.push(Picture::new(load(source, folder, Sources::Local)?, processor_of(opened)?)?);
+        let name = if source.starts_with("data:") { "image in a `data:` URL" } else { source };
+        let image = load(source, folder, Sources::Local)?;
+        pictures.push(Picture::new(image, processor_of(opened)?).with_context(|| name.to_owned())?);
     }
     let context = opened.folder.config.text.max_position_embeddings;
     let setup = Setup {

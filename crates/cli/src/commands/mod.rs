@@ -3,7 +3,9 @@
 pub(crate) mod ask;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod export;
 pub(crate) mod generate;
+pub(crate) mod grpo;
 pub(crate) mod inspect;
 pub(crate) mod score;
 pub(crate) mod sft;

@@ -24,11 +24,13 @@ struct Prepared {
 
 pub(crate) fn run(arguments: &ScoreArguments) -> anyhow::Result<()> {
     let requests = read(&arguments.input)?;
-    let mut results = Results::open(arguments.output.as_deref())?;
+    let mut results = Results::open(&arguments.input, arguments.output.as_deref())?;
     let mut opened = arguments.model.open(EngineOptions::default())?;
     let folder = arguments.input.parent().unwrap_or(Path::new(""));
     let bar = progress::bar(requests.len() as u64, "scoring");
+    let requested = requests.len();
     let waiting: Vec<_> = requests.into_iter().filter(|(id, _)| !results.has(id)).collect();
+    bar.inc((requested - waiting.len()) as u64);
     let mut failed = 0;
     for chunk in waiting.chunks(TOGETHER) {
         let mut prepared = Vec::with_capacity(chunk.len());
@@ -57,7 +59,7 @@ pub(crate) fn run(arguments: &ScoreArguments) -> anyhow::Result<()> {
         bar.inc(chunk.len() as u64);
     }
     bar.finish_and_clear();
-    outcome(failed)
+    outcome(failed, arguments.output.is_some())
 }
 
 fn prepare(opened: &Opened, id: &Value, request: &Request, folder: &Path) -> anyhow::Result<Prepared> {
@@ -73,9 +75,7 @@ fn prepare(opened: &Opened, id: &Value, request: &Request, folder: &Path) -> any
     let prompt_tokens = prompt.ids.len();
     let mut ids = prompt.ids;
     ids.extend(completion);
-    Ok(Prepared {
-        id: id.clone(),
-        prompt_tokens,
-        request: ScoreRequest { ids, images: prompt.images, from: prompt_tokens },
-    })
+    let request = ScoreRequest { ids, images: prompt.images, from: prompt_tokens };
+    opened.engine.can_score(&request)?;
+    Ok(Prepared { id: id.clone(), prompt_tokens, request })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::ProgressBar;
-use visionthink_train::{Event, Record, Start, TrainConfig, TrainError, train};
+use visionthink_train::{Evaluation, Event, Record, Start, TrainConfig, TrainError, train};
 
 use crate::args::SftArguments;
 use crate::failure::Failure;
@@ -16,13 +16,7 @@ pub(crate) fn run(arguments: &SftArguments) -> anyhow::Result<()> {
     let config = read(&arguments.config)?;
     let (device, _) = arguments.device.open()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    ctrlc::set_handler(move || {
-        // A second Ctrl-C does not wait for the step: the last checkpoint stands.
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })?;
+    stop_on_ctrl_c(stop.clone())?;
     let start = if arguments.resume { Start::Resume } else { Start::Fresh };
     let bar = progress::bar(config.total_steps(), "training");
     let report = train(&config, &device, start, &stop, &mut |event| show(&bar, &event))?;
@@ -42,23 +36,41 @@ pub(crate) fn run(arguments: &SftArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Ends the run behind the current step.
+pub(crate) fn stop_on_ctrl_c(stop: Arc<AtomicBool>) -> Result<(), ctrlc::Error> {
+    ctrlc::set_handler(move || {
+        // A second Ctrl-C does not wait for the step: the last checkpoint stands.
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+}
+
 /// Reads a run file; anything wrong in it is the caller's to mend.
 pub(crate) fn read(path: &Path) -> anyhow::Result<TrainConfig> {
-    TrainConfig::from_file(path).map_err(|error| match error {
+    TrainConfig::from_file(path).map_err(refused)
+}
+
+/// A run file that cannot be used is wrong usage.
+pub(crate) fn refused(error: TrainError) -> anyhow::Error {
+    match error {
         TrainError::Config { .. } => Failure::usage(error.to_string()).into(),
+        TrainError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Failure::usage(error.to_string()).into()
+        }
         other => other.into(),
-    })
+    }
 }
 
 fn show(bar: &ProgressBar, event: &Event<'_>) {
     match event {
         Event::Started { from_step, total_steps, parameters } => {
             bar.set_position(*from_step);
-            say(bar, &format!("{parameters} parameters, {total_steps} steps"));
+            progress::say(bar, &format!("{parameters} parameters, {total_steps} steps"));
         }
         Event::Step { step, .. } => bar.set_position(*step),
-        Event::Logged(record) => say(bar, &scalars(record)),
-        Event::Evaluated(evaluation) => say(bar, &scalars(&evaluation.record())),
+        Event::Logged(record) => progress::say(bar, &scalars(record)),
+        Event::Evaluated(evaluation) => progress::say(bar, &totals(evaluation)),
         Event::Saved(path) => tracing::info!("saved {}", path.display()),
     }
 }
@@ -69,12 +81,9 @@ fn scalars(record: &Record) -> String {
     format!("step {}: {}", record.step, values.join(", "))
 }
 
-/// A line above the bar, or a plain line where there is no terminal.
-#[expect(clippy::print_stderr, reason = "progress goes to stderr")]
-fn say(bar: &ProgressBar, line: &str) {
-    if bar.is_hidden() {
-        eprintln!("{line}");
-    } else {
-        bar.println(line);
-    }
+/// What a person watches of an evaluation; every topic is in `metrics.jsonl`.
+fn totals(evaluation: &Evaluation) -> String {
+    let values: Vec<String> =
+        evaluation.by_need.iter().map(|(name, share)| format!("{name} {:.3}", share.value())).collect();
+    format!("step {}: held out: {}", evaluation.step, values.join(", "))
 }

@@ -5,15 +5,13 @@ use visionthink_data::world::{Family, draw_one};
 use visionthink_data::{ImageSource, JsonlWriter, ParquetWriter, Question};
 
 use crate::args::SynthArguments;
-use crate::failure::Failure;
 use crate::output;
 use crate::progress;
 
 pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
-    if arguments.n == 0 {
-        return Err(Failure::usage("`--n` is 0; expected at least one question a family").into());
-    }
-    let families = if arguments.family.is_empty() { Family::ALL.to_vec() } else { arguments.family.clone() };
+    let mut families = if arguments.family.is_empty() { Family::ALL.to_vec() } else { arguments.family.clone() };
+    families.sort_unstable();
+    families.dedup();
     let name = arguments.split.name();
     let out = &arguments.out;
     let mut jsonl = JsonlWriter::create(out.join(format!("{name}.jsonl")))?;
