@@ -93,12 +93,11 @@ fn check(request: &Request) -> Result<(), String> {
     }
 }
 
-/// What a line of results has to hold to be taken for one.
-#[derive(Deserialize)]
-struct Earlier {
-    id: Value,
-    #[serde(rename = "completion_ids")]
-    _completion_ids: Vec<u32>,
+/// The id of a line of results; `None` for a line that is something else, a request above all.
+fn id_of_result(line: &[u8]) -> Option<Value> {
+    let Value::Object(mut row) = serde_json::from_slice(line).ok()? else { return None };
+    let asks = row.contains_key("prompt") || row.contains_key("messages");
+    if asks { None } else { row.remove("id") }
 }
 
 /// Where results go: a file that grows line by line, or stdout.
@@ -132,9 +131,11 @@ impl Results {
                 if line.iter().all(u8::is_ascii_whitespace) {
                     continue;
                 }
-                let earlier: Earlier = serde_json::from_slice(line)
-                    .with_context(|| format!("{}:{}: not a result of an earlier run", path.display(), number + 1))?;
-                done.insert(earlier.id.to_string());
+                let id = id_of_result(line).ok_or_else(|| {
+                    Failure::failed(format!("{}:{}: not a result of an earlier run", path.display(), number + 1))
+                        .hint("results are added behind what `--output` holds; name another file")
+                })?;
+                done.insert(id.to_string());
             }
             if whole < bytes.len() {
                 fs_err::OpenOptions::new().write(true).open(path)?.file().set_len(whole as u64)?;

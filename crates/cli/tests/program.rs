@@ -185,7 +185,7 @@ fn generate_goes_on_where_an_earlier_run_ended_and_keeps_what_it_can() {
         "--device",
         "cpu",
     ];
-    fail(&arguments, folder.path(), 1, &["missing.png", "1 requests failed"]);
+    fail(&arguments, folder.path(), 1, &["missing.png", "1 request failed"]);
     let text = fs_err::read_to_string(folder.path().join("out.jsonl")).unwrap();
     let ids: Vec<Value> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).collect();
     assert_eq!(ids, ["a", "c"]);

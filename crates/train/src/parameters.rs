@@ -51,22 +51,6 @@ impl Parameters {
         Ok(Self { learning })
     }
 
-    /// Refuses a learning rate for parameters that do not exist: nobody would notice.
-    ///
-    /// # Errors
-    /// [`TrainError::NoParameter`].
-    pub(crate) fn check_lr_factors(&self, settings: &OptimizerSection) -> Result<(), TrainError> {
-        let fits = |prefix: &str| self.learning.iter().any(|one| one.name.starts_with(prefix));
-        match settings.lr_factors.iter().find(|factor| !fits(&factor.prefix)) {
-            None => Ok(()),
-            Some(factor) => Err(TrainError::NoParameter {
-                key: "optimizer.lr_factors",
-                prefix: factor.prefix.clone(),
-                example: self.learning.first().map_or_else(String::new, |one| one.name.clone()),
-            }),
-        }
-    }
-
     /// The parameters that learn.
     pub fn iter(&self) -> impl Iterator<Item = &Parameter> {
         self.learning.iter()
@@ -103,6 +87,23 @@ impl Parameters {
         let mut taker = Taker { path: Vec::new(), learning: &self.learning, gradients, taken: Vec::new() };
         model.visit(&mut taker);
         taker.taken
+    }
+}
+
+/// Refuses a learning rate for parameters that the model does not have: nobody would notice.
+///
+/// # Errors
+/// [`TrainError::NoParameter`].
+pub(crate) fn check_lr_factors(model: &Model, settings: &OptimizerSection) -> Result<(), TrainError> {
+    let names: Vec<String> = visionthink_model::parameters(model.config()).into_iter().map(|one| one.path).collect();
+    let fits = |prefix: &str| names.iter().any(|name| name.starts_with(prefix));
+    match settings.lr_factors.iter().find(|factor| !fits(&factor.prefix)) {
+        None => Ok(()),
+        Some(factor) => Err(TrainError::NoParameter {
+            key: "optimizer.lr_factors",
+            prefix: factor.prefix.clone(),
+            example: names.into_iter().next().unwrap_or_default(),
+        }),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::loader::Loader;
 use crate::log::{MetricsLog, Record};
 use crate::manifest::{check_unchanged, write_manifest};
 use crate::optimizer::Optimizer;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, check_lr_factors};
 use crate::schedule::learning_rate_factor;
 use crate::source::Source;
 use crate::step::{StepOutcome, step};
@@ -186,7 +186,7 @@ impl<'a> Run<'a> {
         let side_files = side_files(&config.model);
         let model = start_model(&model_section, config.run.seed, &device.clone().autodiff())?;
         let parameters = Parameters::of(&model, &config.model.trainable)?;
-        parameters.check_lr_factors(&config.optimizer)?;
+        check_lr_factors(&model, &config.optimizer)?;
         let (optimizer, state) = match (start, &latest) {
             (Start::Resume, Some(latest)) => resume(latest, &parameters, config.optimizer.clone())?,
             _ => (Optimizer::new(config.optimizer.clone(), &parameters), TrainerState::new(config.run.seed)),

@@ -47,7 +47,7 @@ fn a_resumed_run_has_the_rewards_and_the_weights_of_an_uninterrupted_one() {
     let config = small_run(&folder.path().join("parts"));
     let first = run(&config, Start::Fresh, Some(1)).unwrap();
     let second = run(&config, Start::Resume, None).unwrap();
-    assert_eq!([first.rewards, second.rewards].concat(), whole.rewards);
+    assert_eq!([first.rewards, second.rewards.clone()].concat(), whole.rewards);
     assert_eq!(second.evaluation, whole.evaluation);
     let weights = |report: &GrpoReport| fs_err::read(report.checkpoint.join("model.safetensors")).unwrap();
     assert!(weights(&second) == weights(&whole), "the weights differ");
