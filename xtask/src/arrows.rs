@@ -42,7 +42,7 @@ const ARROWS: &[Row] = &[
     Row {
         folder: "crates/eval",
         package: "visionthink-eval",
-        may_use: &["visionthink-image", "visionthink-protocol"],
+        may_use: &["visionthink-image", "visionthink-protocol", "visionthink-data"],
         burn: false,
     },
     Row {

@@ -1,8 +1,8 @@
 //! Question rows in and out, and the synthetic world.
 //!
 //! Owns: what a question row is ([`Question`]), reading rows from JSONL, Parquet and `datasets.save_to_disk` folders ([`open`]),
-//! writing them as JSONL with images beside it ([`JsonlWriter`]) and as Parquet with images inside ([`ParquetWriter`]). Must not
-//! know: tensors, tokens, what a conversation looks like. Images stay encoded here; `visionthink-image` decodes them.
+//! writing them as JSONL with images beside it ([`JsonlWriter`]) and as Parquet with images inside ([`ParquetWriter`]), and reading
+//! tables with columns of a caller's choice ([`open_table`]). Must not know: tensors, tokens, what a conversation looks like. Images stay encoded here; `visionthink-image` decodes them.
 //!
 //! Read [`Question`] first, then [`open_with`].
 //!
@@ -24,5 +24,5 @@ mod write;
 
 pub use error::{DataError, MissingColumns, Place, RowError, RowProblem};
 pub use question::{ImageSource, Question, TargetSize};
-pub use read::{Images, ReadOptions, Rows, open, open_with};
+pub use read::{Column, ColumnKind, Images, ReadOptions, Rows, Table, TableRow, open, open_table, open_with};
 pub use write::{JsonlWriter, ParquetWriter};

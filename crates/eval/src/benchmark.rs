@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::error::EvalError;
+use crate::metrics::own::OwnMetric;
 
 /// A benchmark together with the rule it is scored by. The fields that its rows need are named at each variant, beside
 /// `prediction` and an optional `id`.
@@ -48,9 +49,12 @@ pub enum Benchmark {
     HallusionBench,
     /// HallusionBench by looking for a `yes`: `gt_answer`, and the same names of the question.
     HallusionBenchYesNo,
+    /// Questions of your own: `answer` (a text or a list) or `answers` or both; for multiple choice, `options` where the
+    /// question has them apart.
+    Own(OwnMetric),
 }
 
-const NAMES: [(Benchmark, &str); 18] = [
+const NAMES: [(Benchmark, &str); 23] = [
     (Benchmark::ChartQa, "chartqa"),
     (Benchmark::ChartQaJudge, "chartqa-judge"),
     (Benchmark::DocVqa, "docvqa"),
@@ -69,6 +73,11 @@ const NAMES: [(Benchmark, &str); 18] = [
     (Benchmark::MmVet, "mmvet"),
     (Benchmark::HallusionBench, "hallusion-bench"),
     (Benchmark::HallusionBenchYesNo, "hallusion-bench-yes-no"),
+    (Benchmark::Own(OwnMetric::Exact), "own-exact"),
+    (Benchmark::Own(OwnMetric::Anls), "own-anls"),
+    (Benchmark::Own(OwnMetric::Relaxed), "own-relaxed"),
+    (Benchmark::Own(OwnMetric::Contains), "own-contains"),
+    (Benchmark::Own(OwnMetric::MultipleChoice), "own-multiple-choice"),
 ];
 
 impl Benchmark {
@@ -85,6 +94,15 @@ impl Benchmark {
     /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(benchmark, _)| *benchmark == self).map_or("", |(_, name)| name)
+    }
+
+    /// The field of a row that holds what its rule reads: what a model said, or what a judge said of it.
+    pub fn reply_field(self) -> &'static str {
+        match self {
+            Self::ChartQaJudge | Self::MathVerse | Self::MmVet => "judge_reply",
+            Self::HallusionBench => "judge",
+            _ => "prediction",
+        }
     }
 }
 

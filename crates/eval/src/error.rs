@@ -1,11 +1,18 @@
 //! The one error type of this crate.
 //!
-//! What a model or a judge wrote is never an error: it is scored, if only as wrong. Errors are about rows.
+//! What a model or a judge wrote is never an error: it is scored, if only as wrong. Errors are about rows and files. A row
+//! of a data set that can be read but not asked or scored is no error either, but a [`Defect`](crate::Defect) of its sample.
+
+use std::path::PathBuf;
+
+use visionthink_data::{Column, DataError, MissingColumns, RowError};
 
 use crate::benchmark::Benchmark;
+use crate::benchmarks;
+use crate::metrics::own::OwnMetric;
 use crate::question::Task;
 
-/// What can be wrong with rows that are to be scored or asked; rows are counted from 1.
+/// What can be wrong with data sets, and with rows that are to be scored or asked; rows are counted from 1.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
     /// No benchmark has this name.
@@ -21,6 +28,94 @@ pub enum EvalError {
         /// The name that was asked for.
         name: String,
     },
+
+    /// No data set has this name.
+    #[error("unknown data set `{name}`; expected one of {}", quoted(benchmarks::names()))]
+    UnknownDataset {
+        /// The name that was asked for.
+        name: String,
+    },
+
+    /// No rule for questions of one's own has this name.
+    #[error("unknown metric `{name}`; expected one of {}", quoted(OwnMetric::names()))]
+    UnknownMetric {
+        /// The name that was asked for.
+        name: String,
+    },
+
+    /// A task that asks the questions of another data set.
+    #[error("data set `{dataset}` has no task `{task}`; expected one of {}", quoted(expected.iter().map(|task| task.name())))]
+    TaskOfAnother {
+        /// The data set.
+        dataset: &'static str,
+        /// The name of the task.
+        task: &'static str,
+        /// The tasks of the data set.
+        expected: &'static [Task],
+    },
+
+    /// A part of a data set that does not exist.
+    #[error("shard {index} of {of} does not exist; expected an index below the number of shards, counted from 0")]
+    Shard {
+        /// Which shard, counted from 0.
+        index: u64,
+        /// Of how many.
+        of: u64,
+    },
+
+    /// A folder without files to read.
+    #[error(
+        "{}: no Parquet files here for `{dataset}`{}; expected them here or in {}", path.display(),
+        split.as_ref().map_or_else(String::new, |split| format!(", such as `{split}-00000-of-00001.parquet`")),
+        folders.iter().map(|folder| format!("`{folder}`")).collect::<Vec<_>>().join(" or ")
+    )]
+    NoFiles {
+        /// The folder.
+        path: PathBuf,
+        /// The data set that was looked for.
+        dataset: &'static str,
+        /// The split that was looked for.
+        split: Option<String>,
+        /// The folders below it that were searched, too.
+        folders: Vec<&'static str>,
+    },
+
+    /// A folder without files of the split that is asked for.
+    #[error(
+        "{}: no split `{split}` of `{dataset}` here; found {}", path.display(),
+        found.iter().map(|split| format!("`{split}`")).collect::<Vec<_>>().join(", ")
+    )]
+    NoSplit {
+        /// The folder.
+        path: PathBuf,
+        /// The data set that was looked for.
+        dataset: &'static str,
+        /// The split that was looked for.
+        split: String,
+        /// The splits that are there.
+        found: Vec<String>,
+    },
+
+    /// A file without columns that the data set has.
+    #[error("{}: not the data of `{dataset}`: {missing}; expected {}", path.display(), required(columns))]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// The data set that was looked for.
+        dataset: &'static str,
+        /// What is missing and what is there.
+        missing: MissingColumns,
+        /// All columns of the data set.
+        columns: &'static [Column],
+    },
+
+    /// A data set that cannot be opened for another reason; the source names the file.
+    #[error(transparent)]
+    Data(#[from] DataError),
+
+    /// A row or a damaged part of a data set that cannot be read, and where.
+    #[error(transparent)]
+    RowOfFile(#[from] RowError),
 
     /// There is nothing to average over.
     #[error("there are no rows to score; expected at least one")]
@@ -92,6 +187,10 @@ pub type Result<T, E = EvalError> = std::result::Result<T, E>;
 
 fn quoted(names: impl Iterator<Item = &'static str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn required(columns: &'static [Column]) -> String {
+    quoted(columns.iter().filter(|column| column.required).map(|column| column.name))
 }
 
 #[cfg(test)]

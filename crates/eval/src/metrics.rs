@@ -18,6 +18,7 @@ pub mod mme;
 pub mod mmmu;
 pub mod mmvet;
 pub mod ocrbench;
+pub mod own;
 pub mod pope;
 pub mod realworldqa;
 pub mod reasoning;

@@ -20,7 +20,7 @@ const LAST_LINE: &str = "Answer the following multiple choice question. The last
 const STEP_BY_STEP: &str =
     "First please perform reasoning, and think step by step to provide best answer to the following question: \n\n";
 
-/// A task of lmms-eval. The fields that its rows need are named at each variant.
+/// A task of lmms-eval, or questions of your own. The fields that its rows need are named at each variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Task {
     /// `question`
@@ -59,6 +59,8 @@ pub enum Task {
     MmmuProVisionCot,
     /// `question`; optional `hint`, `A` to `E`
     MmBench,
+    /// `question`; optional `options`
+    Own,
 }
 
 /// The three ways in which MathVista is asked.
@@ -72,7 +74,7 @@ pub enum Shot {
     Solution,
 }
 
-const NAMES: [(Task, &str); 22] = [
+const NAMES: [(Task, &str); 23] = [
     (Task::ChartQa, "chartqa"),
     (Task::DocVqa, "docvqa_val"),
     (Task::InfoVqa, "infovqa_val"),
@@ -95,12 +97,18 @@ const NAMES: [(Task, &str); 22] = [
     (Task::MmBench, "mmbench_en_dev"),
     (Task::MmBench, "mmbench_en_dev_static"),
     (Task::MmBench, "mmbench_en_test"),
+    (Task::Own, "own"),
 ];
 
 impl Task {
-    /// The names that [`FromStr`] reads, those of lmms-eval.
+    /// The names that [`FromStr`] reads, those of lmms-eval and `own`.
     pub fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|(_, name)| *name)
+    }
+
+    /// Its name; of several the first.
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(task, _)| *task == self).map_or("", |(_, name)| name)
     }
 }
 
@@ -126,7 +134,6 @@ pub fn question_text(task: Task, row: &Row<'_>) -> Result<String> {
         Task::Pope => format!("{}{WORD_OR_PHRASE}", strip(question()?)),
         Task::MmVet => format!("{STEP_BY_STEP}{}", question()?),
         Task::OcrBench | Task::RealWorldQa => strip(question()?).to_owned(),
-        Task::HallusionBench => question()?.to_owned(),
         Task::MathVerse => strip(row.text("query_wo")?).to_owned(),
         Task::MathVista(shot) => mathvista(row, shot)?,
         Task::Mmmu => match row.required("question_type")? {
@@ -138,6 +145,10 @@ pub fn question_text(task: Task, row: &Row<'_>) -> Result<String> {
         Task::MmmuProVision => OPTION_LETTER.to_owned(),
         Task::MmmuProVisionCot => LAST_LINE.to_owned(),
         Task::MmBench => mmbench(row)?,
+        Task::Own if row.optional::<Vec<String>>("options")?.is_some_and(|options| !options.is_empty()) => {
+            lettered(row, OPTIONS_LETTER)?
+        }
+        Task::HallusionBench | Task::Own => question()?.to_owned(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod choices;
 mod judged;
+mod own;
 mod texts;
 mod yes_no;
 
@@ -43,7 +44,7 @@ impl Options {
 
 /// The score of one row.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Sample {
+pub struct SampleScore {
     /// The row, counted from 1.
     pub row: usize,
     /// Its `id`, if it has one.
@@ -54,7 +55,7 @@ pub struct Sample {
     pub parsed: Option<String>,
 }
 
-impl Sample {
+impl SampleScore {
     fn new(row: &Row<'_>, score: Option<f64>, parsed: Option<String>) -> Result<Self> {
         let id = row.optional::<Name>("id")?.map(String::from);
         Ok(Self { row: row.number(), id, score, parsed })
@@ -71,7 +72,7 @@ impl Sample {
 pub enum Aggregate {
     /// ChartQA by its rule.
     ChartQa(chartqa::Scores),
-    /// Benchmarks whose score is the mean over samples: DocVQA, InfoVQA, TextVQA, RealWorldQA.
+    /// Benchmarks whose score is the mean over samples: DocVQA, InfoVQA, TextVQA, RealWorldQA, your own.
     Mean {
         /// The mean, 0 to 1.
         mean: f64,
@@ -99,7 +100,7 @@ pub enum Aggregate {
 }
 
 impl Aggregate {
-    fn mean(samples: &[Sample]) -> Self {
+    fn mean(samples: &[SampleScore]) -> Self {
         let sum: f64 = samples.iter().filter_map(|sample| sample.score).sum();
         Self::Mean { mean: sum / samples.len().max(1) as f64 }
     }
@@ -137,12 +138,12 @@ pub struct Report {
     /// All scores over all rows.
     pub aggregate: Aggregate,
     /// One score a row, in their order.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<SampleScore>,
 }
 
 /// What a family of benchmarks makes of its rows.
 struct Scored {
-    samples: Vec<Sample>,
+    samples: Vec<SampleScore>,
     aggregate: Aggregate,
 }
 
@@ -173,6 +174,7 @@ pub fn score(benchmark: Benchmark, rows: &[Value], options: &Options) -> Result<
         Benchmark::ChartQaJudge => judged::chartqa(&rows),
         Benchmark::MmVet => judged::mmvet(&rows),
         Benchmark::HallusionBench => judged::hallusion_bench(&rows),
+        Benchmark::Own(metric) => own::own(&rows, options, metric),
     }?;
     Ok(Report { benchmark, rows: rows.len(), paper_score: aggregate.paper_score(), aggregate, samples })
 }

@@ -12,11 +12,11 @@ use std::io::{BufReader, Read};
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::RecordBatchDecoder;
 use arrow_ipc::{Message, MessageHeader, root_as_message};
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 
 use crate::error::{DataError, Place, RowProblem};
-use crate::read::batch::{Piece, columns_to_read, guarded};
-use crate::read::{Images, Shard};
+use crate::read::Shard;
+use crate::read::batch::{Batches, Piece, guarded};
 
 /// What the random-access kind of Arrow file begins with. A stream begins with the length of its schema.
 const FILE_MAGIC: [u8; 4] = *b"ARRO";
@@ -41,7 +41,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn open(shard: &Shard, images: Images) -> Result<Self, DataError> {
+    /// `select` checks the schema and says which of its columns to read.
+    pub(super) fn open(
+        shard: &Shard,
+        select: impl FnOnce(&Schema) -> Result<Vec<usize>, DataError>,
+    ) -> Result<Self, DataError> {
         let file = fs_err::File::open(&shard.path)?;
         let left = file.metadata()?.len();
         let mut messages = Messages { reader: BufReader::new(file), left };
@@ -53,7 +57,7 @@ impl Stream {
             Err(Broken::Message(error)) => Err(error),
         };
         let schema = schema.map_err(|source| DataError::Arrow { path: shard.path.clone(), source })?;
-        let columns = columns_to_read(&schema, shard, images)?;
+        let columns = select(&schema)?;
         Ok(Self { messages, schema, columns, row: 0, ended: false })
     }
 
@@ -124,6 +128,12 @@ impl Iterator for Stream {
         }
         self.ended = true;
         None
+    }
+}
+
+impl Batches for Stream {
+    fn next_row(&self) -> u64 {
+        self.row
     }
 }
 

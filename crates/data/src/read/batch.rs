@@ -6,14 +6,22 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
 use arrow_schema::{ArrowError, DataType, Schema};
+use serde_json::Value;
 
 use crate::error::{DataError, Place, RowError, RowProblem};
 use crate::question::{ImageSource, Question, TargetSize};
-use crate::read::record::{COLUMNS, Kind, Record, missing_columns, question};
+use crate::read::record::{COLUMNS, Kind, Record, missing_columns, one_image, question};
+use crate::read::value::value_at;
 use crate::read::{Images, Shard};
 
 /// A piece of a file: a batch of rows, or a damaged part. Both say where in the file they begin.
 pub(super) type Piece = Result<(u64, RecordBatch), (Place, RowProblem)>;
+
+/// The pieces of a file, in order.
+pub(super) trait Batches: Iterator<Item = Piece> {
+    /// The row behind the last piece, counted from 0 in the file; behind the end, how many rows there were.
+    fn next_row(&self) -> u64;
+}
 
 /// Runs a decoder of the Arrow or Parquet libraries (60.1), some of which panic on some damaged bytes. Such a panic is damage to
 /// the file, no defect of this program; whatever the decoder was working on has to be dropped after it.
@@ -33,27 +41,29 @@ pub(super) fn guarded<T, E: Into<ArrowError>>(decode: impl FnOnce() -> Result<T,
 pub(super) struct BatchRows<B> {
     batches: B,
     shard: Shard,
-    images: Images,
     batch: Option<RecordBatch>,
     /// The place of `batch` in the file, and of the next row in `batch`.
     first: u64,
     row: usize,
 }
 
-impl<B: Iterator<Item = Piece>> BatchRows<B> {
-    pub(super) fn new(batches: B, shard: Shard, images: Images) -> Self {
-        Self { batches, shard, images, batch: None, first: 0, row: 0 }
+impl<B: Batches> BatchRows<B> {
+    pub(super) fn new(batches: B, shard: Shard) -> Self {
+        Self { batches, shard, batch: None, first: 0, row: 0 }
     }
 
-    pub(super) fn next(&mut self) -> Option<Result<Question, RowError>> {
-        loop {
-            if let Some(batch) = self.batch.as_ref().filter(|batch| self.row < batch.num_rows()) {
-                let row = self.first + self.row as u64;
-                let record = BatchRow { batch, row: self.row, shard: &self.shard };
-                let question = question(&record, &self.shard, row, self.images);
-                self.row += 1;
-                return Some(question.map_err(|problem| self.shard.error(Place::Row(row), problem)));
-            }
+    pub(super) fn next_question(&mut self, images: Images) -> Option<Result<Question, RowError>> {
+        if let Err(error) = self.step()? {
+            return Some(Err(error));
+        }
+        let (place, record) = self.current()?;
+        let question = question(&record, record.shard, place, images);
+        Some(question.map_err(|problem| record.shard.error(Place::Row(place), problem)))
+    }
+
+    /// Steps to the next row; `None` behind the last.
+    pub(super) fn step(&mut self) -> Option<Result<(), RowError>> {
+        while self.batch.as_ref().is_none_or(|batch| self.row >= batch.num_rows()) {
             // Drop the batch before the next one is decoded, so that one at a time is in memory.
             self.batch = None;
             match self.batches.next()? {
@@ -65,6 +75,24 @@ impl<B: Iterator<Item = Piece>> BatchRows<B> {
                 Err((place, problem)) => return Some(Err(self.shard.error(place, problem))),
             }
         }
+        self.row += 1;
+        Some(Ok(()))
+    }
+
+    /// The row that [`step`](Self::step) has come to, and its place in the file.
+    pub(super) fn current(&self) -> Option<(u64, BatchRow<'_>)> {
+        let row = self.row.checked_sub(1)?;
+        let record = BatchRow { batch: self.batch.as_ref()?, row, shard: &self.shard };
+        Some((self.first + row as u64, record))
+    }
+
+    pub(super) fn batches(&self) -> &B {
+        &self.batches
+    }
+
+    /// How many rows there were, once [`step`](Self::step) has come to the end.
+    pub(super) fn rows_passed(&self) -> u64 {
+        self.batches.next_row()
     }
 }
 
@@ -104,21 +132,24 @@ fn fits(kind: Kind, data_type: &DataType) -> bool {
         Kind::Identifier => is_text(data_type) || data_type.is_integer(),
         Kind::Texts => item_fits(Kind::Text),
         Kind::Flag => *data_type == DataType::Boolean,
-        Kind::Image => {
-            is_image(data_type)
-                || matches!(data_type, DataType::List(item) | DataType::LargeList(item) if is_image(item.data_type()))
-        }
+        Kind::Image => is_images(data_type),
         // A column of such a common name is read only if it is what VisionThink has there.
         Kind::Target => true,
     }
 }
 
-fn is_text(data_type: &DataType) -> bool {
+pub(super) fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
 fn is_bytes(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+}
+
+/// An image, or a list of images.
+pub(super) fn is_images(data_type: &DataType) -> bool {
+    is_image(data_type)
+        || matches!(data_type, DataType::List(item) | DataType::LargeList(item) if is_image(item.data_type()))
 }
 
 /// The Hub's struct with one of `bytes` and `path` or both, bytes alone, or a path alone.
@@ -133,27 +164,38 @@ fn is_image(data_type: &DataType) -> bool {
 }
 
 /// One row of a batch whose columns have passed [`columns_to_read`].
-struct BatchRow<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BatchRow<'a> {
     batch: &'a RecordBatch,
     row: usize,
     shard: &'a Shard,
 }
 
 impl BatchRow<'_> {
+    /// The value of a column of any type, null where it is null or not there.
+    pub(super) fn value(&self, column: &str) -> Value {
+        self.array(column).map_or(Value::Null, |array| value_at(array, self.row))
+    }
+
+    /// The images of a column, none where it is null or not there.
+    pub(super) fn images(&self, column: &str) -> Result<Vec<ImageSource>, RowProblem> {
+        self.array(column).map_or_else(|| Ok(Vec::new()), |array| self.images_in(column, array, self.row))
+    }
+
     fn array(&self, column: &str) -> Option<&ArrayRef> {
         self.batch.column_by_name(column).filter(|array| !is_null(array, self.row))
+    }
+
+    fn images_in(&self, column: &str, array: &dyn Array, row: usize) -> Result<Vec<ImageSource>, RowProblem> {
+        let Some(images) = list_at(array, row) else {
+            return self.image_in(column, array, row).map(|image| image.into_iter().collect());
+        };
+        (0..images.len()).filter_map(|item| self.image_in(column, &images, item).transpose()).collect()
     }
 
     fn image_in(&self, column: &str, array: &dyn Array, row: usize) -> Result<Option<ImageSource>, RowProblem> {
         if is_null(array, row) {
             return Ok(None);
-        }
-        if let Some(images) = list_at(array, row) {
-            return match images.len() {
-                0 => Ok(None),
-                1 => self.image_in(column, &images, 0),
-                count => Err(RowProblem::ManyImages { column: column.to_owned(), count }),
-            };
         }
         let (bytes, path) = match array.as_struct_opt() {
             Some(image) => (field(image, "bytes", row), field(image, "path", row)),
@@ -214,7 +256,7 @@ impl Record for BatchRow<'_> {
     }
 
     fn image(&self, column: &str) -> Result<Option<ImageSource>, RowProblem> {
-        self.array(column).map_or(Ok(None), |array| self.image_in(column, array, self.row))
+        one_image(column, self.images(column)?)
     }
 
     fn target(&self, column: &str) -> Result<Option<TargetSize>, RowProblem> {
@@ -238,7 +280,7 @@ impl Record for BatchRow<'_> {
 }
 
 /// An array of the type `Null` has no validity of its own.
-fn is_null(array: &dyn Array, row: usize) -> bool {
+pub(super) fn is_null(array: &dyn Array, row: usize) -> bool {
     *array.data_type() == DataType::Null || array.is_null(row)
 }
 
@@ -247,7 +289,7 @@ fn field<'a>(array: &'a StructArray, name: &str, row: usize) -> Option<&'a dyn A
     array.column_by_name(name).map(AsRef::as_ref).filter(|child| !is_null(*child, row))
 }
 
-fn text_at(array: &dyn Array, row: usize) -> Option<&str> {
+pub(super) fn text_at(array: &dyn Array, row: usize) -> Option<&str> {
     if is_null(array, row) {
         return None;
     }
@@ -271,7 +313,7 @@ fn bytes_at(array: &dyn Array, row: usize) -> Option<&[u8]> {
     }
 }
 
-fn integer_at(array: &dyn Array, row: usize) -> Option<i128> {
+pub(super) fn integer_at(array: &dyn Array, row: usize) -> Option<i128> {
     Some(match array.data_type() {
         DataType::Int8 => array.as_primitive::<Int8Type>().value(row).into(),
         DataType::Int16 => array.as_primitive::<Int16Type>().value(row).into(),
@@ -285,7 +327,7 @@ fn integer_at(array: &dyn Array, row: usize) -> Option<i128> {
     })
 }
 
-fn list_at(array: &dyn Array, row: usize) -> Option<ArrayRef> {
+pub(super) fn list_at(array: &dyn Array, row: usize) -> Option<ArrayRef> {
     match array.data_type() {
         DataType::List(_) => Some(array.as_list::<i32>().value(row)),
         DataType::LargeList(_) => Some(array.as_list::<i64>().value(row)),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{DataError, Place, RowError, RowProblem};
 use crate::question::{ImageSource, Question, TargetSize};
-use crate::read::record::{Kind, Record, question};
+use crate::read::record::{Kind, Record, one_image, question};
 use crate::read::{Images, Shard};
 
 /// A row is text and the name of an image. A longer line is a file of another kind, and would only fill the memory.
@@ -16,7 +16,6 @@ const LINE_LIMIT_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Lines {
     shard: Shard,
-    images: Images,
     reader: BufReader<fs_err::File>,
     buffer: Vec<u8>,
     /// The line in `buffer`, counted from 1.
@@ -25,12 +24,23 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn open(shard: Shard, images: Images) -> Result<Self, DataError> {
+    pub(super) fn open(shard: Shard) -> Result<Self, DataError> {
         let reader = BufReader::new(fs_err::File::open(&shard.path)?);
-        Ok(Self { shard, images, reader, buffer: Vec::new(), line: 0, failed: false })
+        Ok(Self { shard, reader, buffer: Vec::new(), line: 0, failed: false })
     }
 
-    pub(super) fn next(&mut self) -> Option<Result<Question, RowError>> {
+    pub(super) fn next_question(&mut self, images: Images) -> Option<Result<Question, RowError>> {
+        let object = match self.next_object()? {
+            Ok(object) => object,
+            Err(error) => return Some(Err(error)),
+        };
+        let record = Object { object: &object, shard: &self.shard };
+        let question = question(&record, &self.shard, self.line - 1, images);
+        Some(question.map_err(|problem| self.error(problem)))
+    }
+
+    /// The object of the next line that is not empty.
+    pub(super) fn next_object(&mut self) -> Option<Result<Map<String, Value>, RowError>> {
         while !self.failed {
             self.line += 1;
             let place = Place::Line(self.line);
@@ -48,7 +58,7 @@ impl Lines {
                     // Some editors begin a file with a byte order mark.
                     let line = if self.line == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
                     if !line.iter().all(u8::is_ascii_whitespace) {
-                        return Some(self.question(line).map_err(|problem| self.shard.error(place, problem)));
+                        return Some(object(line).map_err(|problem| self.shard.error(place, problem)));
                     }
                 }
             }
@@ -56,11 +66,19 @@ impl Lines {
         None
     }
 
-    fn question(&self, line: &[u8]) -> Result<Question, RowProblem> {
-        let object: Map<String, Value> = serde_json::from_slice(line)
-            .map_err(|error| if error.is_eof() { RowProblem::Truncated } else { RowProblem::Json(error) })?;
-        question(&Object { object: &object, shard: &self.shard }, &self.shard, self.line - 1, self.images)
+    /// The error for the line last read.
+    pub(super) fn error(&self, problem: RowProblem) -> RowError {
+        self.shard.error(Place::Line(self.line), problem)
     }
+
+    pub(super) fn shard(&self) -> &Shard {
+        &self.shard
+    }
+}
+
+fn object(line: &[u8]) -> Result<Map<String, Value>, RowProblem> {
+    serde_json::from_slice(line)
+        .map_err(|error| if error.is_eof() { RowProblem::Truncated } else { RowProblem::Json(error) })
 }
 
 enum Line {
@@ -88,9 +106,10 @@ fn read_line(reader: &mut impl BufRead, buffer: &mut Vec<u8>, limit: usize) -> i
 }
 
 /// The object of one line.
-struct Object<'a> {
-    object: &'a Map<String, Value>,
-    shard: &'a Shard,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Object<'a> {
+    pub(super) object: &'a Map<String, Value>,
+    pub(super) shard: &'a Shard,
 }
 
 impl Object<'_> {
@@ -99,16 +118,22 @@ impl Object<'_> {
         self.object.get(column).filter(|value| !value.is_null())
     }
 
+    /// The images of a column, none where it is null or not there.
+    pub(super) fn images(&self, column: &str) -> Result<Vec<ImageSource>, RowProblem> {
+        match self.value(column) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(images)) => {
+                images.iter().filter_map(|image| self.image_in(column, image).transpose()).collect()
+            }
+            Some(image) => Ok(self.image_in(column, image)?.into_iter().collect()),
+        }
+    }
+
     fn image_in(&self, column: &str, value: &Value) -> Result<Option<ImageSource>, RowProblem> {
         match value {
             Value::Null => Ok(None),
             Value::String(path) => self.shard.image_at(column, path).map(Some),
-            Value::Array(images) if images.iter().all(|image| !image.is_array()) => match images.as_slice() {
-                [] => Ok(None),
-                [image] => self.image_in(column, image),
-                _ => Err(RowProblem::ManyImages { column: column.to_owned(), count: images.len() }),
-            },
-            _ => Err(wrong(column, value, Kind::Image)),
+            _ => Err(wrong(column, value, Kind::Image.expected())),
         }
     }
 }
@@ -126,7 +151,7 @@ impl Record for Object<'_> {
         match self.value(column) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(value) => Err(wrong(column, value, Kind::Text)),
+            Some(value) => Err(wrong(column, value, Kind::Text.expected())),
         }
     }
 
@@ -135,7 +160,7 @@ impl Record for Object<'_> {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(Value::Number(number)) if !number.is_f64() => Ok(Some(number.to_string())),
-            Some(value) => Err(wrong(column, value, Kind::Identifier)),
+            Some(value) => Err(wrong(column, value, Kind::Identifier.expected())),
         }
     }
 
@@ -146,10 +171,10 @@ impl Record for Object<'_> {
                 .iter()
                 .map(|value| match value {
                     Value::String(text) => Ok(text.clone()),
-                    _ => Err(wrong(column, value, Kind::Texts)),
+                    _ => Err(wrong(column, value, Kind::Texts.expected())),
                 })
                 .collect(),
-            Some(value) => Err(wrong(column, value, Kind::Texts)),
+            Some(value) => Err(wrong(column, value, Kind::Texts.expected())),
         }
     }
 
@@ -157,12 +182,12 @@ impl Record for Object<'_> {
         match self.value(column) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(value) => Err(wrong(column, value, Kind::Flag)),
+            Some(value) => Err(wrong(column, value, Kind::Flag.expected())),
         }
     }
 
     fn image(&self, column: &str) -> Result<Option<ImageSource>, RowProblem> {
-        self.value(column).map_or(Ok(None), |value| self.image_in(column, value))
+        one_image(column, self.images(column)?)
     }
 
     fn target(&self, column: &str) -> Result<Option<TargetSize>, RowProblem> {
@@ -175,14 +200,14 @@ impl Record for Object<'_> {
             value
                 .as_u64()
                 .and_then(|pixels| u32::try_from(pixels).ok())
-                .ok_or_else(|| wrong(column, value, Kind::Target))
+                .ok_or_else(|| wrong(column, value, Kind::Target.expected()))
         };
-        let use_tool = tool.as_bool().ok_or_else(|| wrong(column, tool, Kind::Target))?;
+        let use_tool = tool.as_bool().ok_or_else(|| wrong(column, tool, Kind::Target.expected()))?;
         Ok(Some(TargetSize { width_px: pixels(width)?, height_px: pixels(height)?, use_tool }))
     }
 }
 
-fn wrong(column: &str, value: &Value, expected: Kind) -> RowProblem {
+pub(super) fn wrong(column: &str, value: &Value, expected: &'static str) -> RowProblem {
     let found = match value {
         Value::Null => "null".to_owned(),
         Value::Bool(_) => "a boolean".to_owned(),
@@ -191,7 +216,7 @@ fn wrong(column: &str, value: &Value, expected: Kind) -> RowProblem {
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
     };
-    RowProblem::Type { column: column.to_owned(), found, expected: expected.expected() }
+    RowProblem::Type { column: column.to_owned(), found, expected }
 }
 
 #[cfg(test)]

@@ -6,11 +6,16 @@ mod jsonl;
 mod parquet;
 mod record;
 mod shards;
+mod table;
+mod value;
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{DataError, Place, RowError, RowProblem};
 use crate::question::{ImageSource, Question};
+use crate::read::batch::columns_to_read;
+
+pub use table::{Column, ColumnKind, Table, TableRow, open_table};
 
 /// Whether every question must have an image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,7 +79,7 @@ impl Iterator for Rows {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(reader) = &mut self.reader {
-                if let Some(row) = reader.next() {
+                if let Some(row) = reader.next(self.images) {
                     return Some(row);
                 }
                 self.reader = None;
@@ -134,19 +139,23 @@ enum Reader {
 impl Reader {
     fn open(shard: Shard, images: Images) -> Result<Self, DataError> {
         Ok(match shard.format {
-            Format::Jsonl => Self::Jsonl(jsonl::Lines::open(shard, images)?),
+            Format::Jsonl => Self::Jsonl(jsonl::Lines::open(shard)?),
             Format::Parquet => {
-                Self::Parquet(batch::BatchRows::new(parquet::RowGroups::open(&shard, images)?, shard, images))
+                let groups = parquet::RowGroups::open(&shard, |schema| columns_to_read(schema, &shard, images))?;
+                Self::Parquet(batch::BatchRows::new(groups, shard))
             }
-            Format::Arrow => Self::Arrow(batch::BatchRows::new(arrow::Stream::open(&shard, images)?, shard, images)),
+            Format::Arrow => {
+                let stream = arrow::Stream::open(&shard, |schema| columns_to_read(schema, &shard, images))?;
+                Self::Arrow(batch::BatchRows::new(stream, shard))
+            }
         })
     }
 
-    fn next(&mut self) -> Option<Result<Question, RowError>> {
+    fn next(&mut self, images: Images) -> Option<Result<Question, RowError>> {
         match self {
-            Self::Jsonl(lines) => lines.next(),
-            Self::Parquet(rows) => rows.next(),
-            Self::Arrow(rows) => rows.next(),
+            Self::Jsonl(lines) => lines.next_question(images),
+            Self::Parquet(rows) => rows.next_question(images),
+            Self::Arrow(rows) => rows.next_question(images),
         }
     }
 }

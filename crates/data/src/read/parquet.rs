@@ -4,15 +4,15 @@ use std::fmt;
 use std::fs::File;
 use std::ops::Range;
 
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
 use crate::error::{DataError, Place, RowProblem};
-use crate::read::batch::{Piece, columns_to_read, guarded};
-use crate::read::{Images, Shard};
+use crate::read::Shard;
+use crate::read::batch::{Batches, Piece, guarded};
 
 /// Few rows at a time: an encoded image may have megabytes.
 const BATCH_ROWS: usize = 16;
@@ -33,7 +33,11 @@ pub(super) struct RowGroups {
 }
 
 impl RowGroups {
-    pub(super) fn open(shard: &Shard, images: Images) -> Result<Self, DataError> {
+    /// `select` checks the schema and says which of its columns to read.
+    pub(super) fn open(
+        shard: &Shard,
+        select: impl FnOnce(&Schema) -> Result<Vec<usize>, DataError>,
+    ) -> Result<Self, DataError> {
         let file = fs_err::File::open(&shard.path)?;
         let bytes = file.metadata()?.len();
         let file = file.into_file();
@@ -42,10 +46,15 @@ impl RowGroups {
         let metadata = guarded(|| ArrowReaderMetadata::load(&file, options))
             .and_then(|metadata| check(&metadata, bytes).map(|()| metadata))
             .map_err(|source| DataError::Parquet { path: shard.path.clone(), source })?;
-        let indices = columns_to_read(metadata.schema(), shard, images)?;
+        let indices = select(metadata.schema())?;
         let columns = ProjectionMask::roots(metadata.parquet_schema(), indices);
         let groups = 0..metadata.metadata().num_row_groups();
         Ok(Self { file, metadata, columns, groups, reader: None, row: 0, group_end: 0 })
+    }
+
+    /// How many rows the footer says there are.
+    pub(super) fn rows(&self) -> u64 {
+        u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
     /// Begins the next row group; `None` behind the last.
@@ -97,6 +106,12 @@ impl Iterator for RowGroups {
                 Err(source) => return Some(self.damaged(source)),
             }
         }
+    }
+}
+
+impl Batches for RowGroups {
+    fn next_row(&self) -> u64 {
+        self.row
     }
 }
 

@@ -130,6 +130,14 @@ fn first_text(record: &impl Record, columns: &[&str]) -> Result<Option<String>, 
     first(columns, |column| record.text(column))
 }
 
+/// The image of a column that may hold several: a question takes one.
+pub(super) fn one_image(column: &str, mut images: Vec<ImageSource>) -> Result<Option<ImageSource>, RowProblem> {
+    match images.len() {
+        0 | 1 => Ok(images.pop()),
+        count => Err(RowProblem::ManyImages { column: column.to_owned(), count }),
+    }
+}
+
 /// The error for a value that is null under every name it has; it names the column that is there.
 fn null(record: &impl Record, columns: &[&'static str]) -> RowProblem {
     let column = columns.iter().find(|name| record.has(name)).unwrap_or(&columns[0]);

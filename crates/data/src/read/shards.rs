@@ -154,7 +154,8 @@ impl DataSet {
     }
 }
 
-/// A file name of the form `SPLIT-00000-of-00002.parquet`.
+/// A file name of the form `SPLIT-00000-of-00002.parquet`, or with the fingerprint that the Hub once appended,
+/// `SPLIT-00000-of-00002-725687bf7a18d64b.parquet`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Numbered<'a> {
     split: &'a str,
@@ -165,6 +166,8 @@ struct Numbered<'a> {
 impl<'a> Numbered<'a> {
     fn parse(name: &'a str) -> Option<Self> {
         let (rest, of) = name.strip_suffix(".parquet")?.rsplit_once("-of-")?;
+        let fingerprint = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let of = of.split_once('-').filter(|(_, end)| fingerprint(end)).map_or(of, |(of, _)| of);
         let (split, index) = rest.rsplit_once('-')?;
         let five_digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
         (five_digits(index) && five_digits(of) && !split.is_empty()).then_some(Self {
@@ -264,7 +267,17 @@ mod tests {
             Numbered::parse("my-train-00001-of-00012.parquet"),
             Some(Numbered { split: "my-train", index: 1, of: 12 })
         );
-        for name in ["train.parquet", "train-1-of-2.parquet", "-00000-of-00001.parquet", "train-00000-of-00001.arrow"] {
+        assert_eq!(
+            Numbered::parse("testmini-00000-of-00001-725687bf7a18d64b.parquet"),
+            Some(Numbered { split: "testmini", index: 0, of: 1 })
+        );
+        for name in [
+            "train.parquet",
+            "train-1-of-2.parquet",
+            "train-00000-of-00001-v2.parquet",
+            "-00000-of-00001.parquet",
+            "train-00000-of-00001.arrow",
+        ] {
             assert_eq!(Numbered::parse(name), None, "{name}");
         }
     }

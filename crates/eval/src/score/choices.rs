@@ -1,6 +1,6 @@
 //! Benchmarks of multiple choices, and of open questions among them.
 
-use super::{Aggregate, Options, Sample, Scored};
+use super::{Aggregate, Options, SampleScore, Scored};
 use crate::error::Result;
 use crate::metrics::{mmbench, mmmu};
 use crate::row::{Row, Texts};
@@ -12,7 +12,7 @@ pub(super) fn mmmu(rows: &[Row<'_>], options: &Options) -> Result<Scored> {
             mmmu::QuestionType::MultipleChoice => chosen(row, &prediction)?,
             mmmu::QuestionType::Open => (mmmu::is_right_open(&prediction, &truths(row)?), None),
         };
-        Ok((subject(row)?, Sample::right_or_wrong(row, right, parsed)?))
+        Ok((subject(row)?, SampleScore::right_or_wrong(row, right, parsed)?))
     })
 }
 
@@ -25,7 +25,7 @@ fn subject<'a>(row: &Row<'a>) -> Result<&'a str> {
 pub(super) fn mmmu_pro_standard(rows: &[Row<'_>], options: &Options) -> Result<Scored> {
     accuracy(rows, |row| {
         let (right, parsed) = chosen(row, &options.prediction(row)?)?;
-        Ok((row.text("subject")?, Sample::right_or_wrong(row, right, parsed)?))
+        Ok((row.text("subject")?, SampleScore::right_or_wrong(row, right, parsed)?))
     })
 }
 
@@ -34,11 +34,11 @@ pub(super) fn mmmu_pro_vision(rows: &[Row<'_>], options: &Options) -> Result<Sco
     accuracy(rows, |row| {
         let prediction = options.prediction(row)?;
         let right = truths(row)?.contains(&prediction);
-        Ok((row.text("subject")?, Sample::right_or_wrong(row, right, Some(prediction))?))
+        Ok((row.text("subject")?, SampleScore::right_or_wrong(row, right, Some(prediction))?))
     })
 }
 
-fn accuracy<'a>(rows: &[Row<'a>], answered: impl Fn(&Row<'a>) -> Result<(&'a str, Sample)>) -> Result<Scored> {
+fn accuracy<'a>(rows: &[Row<'a>], answered: impl Fn(&Row<'a>) -> Result<(&'a str, SampleScore)>) -> Result<Scored> {
     let (mut samples, mut subjects) = (Vec::new(), mmmu::Subjects::default());
     for row in rows {
         let (subject, sample) = answered(row)?;
@@ -66,7 +66,7 @@ pub(super) fn mmbench(rows: &[Row<'_>], options: &Options) -> Result<Scored> {
         let choices = mmbench_choices(row)?;
         let letter = mmbench::choose(&options.prediction(row)?, &choices).map(String::from);
         let right = letter.as_deref() == Some(row.text("answer")?);
-        samples.push(Sample::right_or_wrong(row, right, letter)?);
+        samples.push(SampleScore::right_or_wrong(row, right, letter)?);
         let (category, l2_category) = (row.required("category")?, row.optional("L2-category")?);
         answered.push(mmbench::Answered { index: row.required("index")?, right, category, l2_category });
     }

@@ -1,6 +1,6 @@
 //! Benchmarks whose answers are compared as text.
 
-use super::{Aggregate, Options, Sample, Scored};
+use super::{Aggregate, Options, SampleScore, Scored};
 use crate::error::Result;
 use crate::metrics::{Edition, anls, chartqa, ocrbench, realworldqa, textvqa};
 use crate::row::{Row, Texts};
@@ -10,7 +10,7 @@ pub(super) fn chartqa(rows: &[Row<'_>], options: &Options) -> Result<Scored> {
     for row in rows {
         let right = chartqa::relaxed_match(&options.prediction(row)?, row.text("answer")?);
         questions.push((row.optional("type")?, right));
-        samples.push(Sample::right_or_wrong(row, right, None)?);
+        samples.push(SampleScore::right_or_wrong(row, right, None)?);
     }
     Ok(Scored { samples, aggregate: Aggregate::ChartQa(chartqa::aggregate(&questions)) })
 }
@@ -18,7 +18,7 @@ pub(super) fn chartqa(rows: &[Row<'_>], options: &Options) -> Result<Scored> {
 pub(super) fn anls(rows: &[Row<'_>], options: &Options) -> Result<Scored> {
     let score = |row: &Row<'_>| {
         let score = anls::anls(&options.prediction(row)?, &answers(row)?);
-        Sample::new(row, Some(score), None)
+        SampleScore::new(row, Some(score), None)
     };
     mean(rows, score)
 }
@@ -27,7 +27,7 @@ pub(super) fn textvqa(rows: &[Row<'_>], options: &Options) -> Result<Scored> {
     let score = |row: &Row<'_>| {
         let prediction = options.prediction(row)?;
         let score = textvqa::accuracy(&prediction, &answers(row)?);
-        Sample::new(row, Some(score), Some(textvqa::normalise(&prediction)))
+        SampleScore::new(row, Some(score), Some(textvqa::normalise(&prediction)))
     };
     mean(rows, score)
 }
@@ -38,7 +38,7 @@ pub(super) fn ocrbench(rows: &[Row<'_>], options: &Options) -> Result<Scored> {
         let (prediction, dataset) = (options.prediction(row)?, row.text("dataset")?);
         let right = ocrbench::contains_answer(&prediction, &answers(row)?, dataset, options.edition);
         questions.push((row.required("question_type")?, right));
-        samples.push(Sample::right_or_wrong(row, right, None)?);
+        samples.push(SampleScore::right_or_wrong(row, right, None)?);
     }
     Ok(Scored { samples, aggregate: Aggregate::OcrBench(ocrbench::aggregate(&questions)) })
 }
@@ -48,19 +48,19 @@ pub(super) fn realworldqa(rows: &[Row<'_>], options: &Options) -> Result<Scored>
         let truth = row.text("answer")?;
         match options.edition {
             Edition::Reference => {
-                Sample::right_or_wrong(row, realworldqa::is_right(&options.prediction(row)?, truth), None)
+                SampleScore::right_or_wrong(row, realworldqa::is_right(&options.prediction(row)?, truth), None)
             }
             Edition::V032 => {
                 // Its filters come before the harness strips anything.
                 let filtered = realworldqa::filter(row.text("question")?, row.text("prediction")?, options.answer_tag);
-                Sample::right_or_wrong(row, realworldqa::is_same_text(&filtered, truth), Some(filtered))
+                SampleScore::right_or_wrong(row, realworldqa::is_same_text(&filtered, truth), Some(filtered))
             }
         }
     };
     mean(rows, score)
 }
 
-fn mean(rows: &[Row<'_>], score: impl Fn(&Row<'_>) -> Result<Sample>) -> Result<Scored> {
+pub(super) fn mean(rows: &[Row<'_>], score: impl Fn(&Row<'_>) -> Result<SampleScore>) -> Result<Scored> {
     let samples = rows.iter().map(score).collect::<Result<Vec<_>>>()?;
     let aggregate = Aggregate::mean(&samples);
     Ok(Scored { samples, aggregate })

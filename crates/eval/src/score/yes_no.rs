@@ -1,6 +1,6 @@
 //! Benchmarks whose answers are yes or no.
 
-use super::{Aggregate, Options, Sample, Scored};
+use super::{Aggregate, Options, SampleScore, Scored};
 use crate::error::Result;
 use crate::metrics::{YesNo, hallusion, mme, pope};
 use crate::row::{Name, Row};
@@ -10,7 +10,7 @@ pub(super) fn mme(rows: &[Row<'_>], options: &Options) -> Result<Scored> {
     for row in rows {
         let reply = mme::parse(&options.prediction(row)?);
         let right = mme::is_right(reply, truth(row, mme::truth)?);
-        samples.push(Sample::right_or_wrong(row, right, Some(reply.name().to_owned()))?);
+        samples.push(SampleScore::right_or_wrong(row, right, Some(reply.name().to_owned()))?);
         let question_id = row.required::<Name>("question_id")?.into();
         questions.push(mme::Question { question_id, category: row.required("category")?, right });
     }
@@ -22,7 +22,7 @@ pub(super) fn pope(rows: &[Row<'_>], options: &Options) -> Result<Scored> {
     for row in rows {
         let parsed = pope::parse(&options.visible(row)?, options.answer_tag);
         let truth = truth(row, pope::truth)?;
-        samples.push(Sample::right_or_wrong(row, pope::is_right(&parsed, truth), Some(parsed.clone()))?);
+        samples.push(SampleScore::right_or_wrong(row, pope::is_right(&parsed, truth), Some(parsed.clone()))?);
         answers.push((parsed, truth));
     }
     Ok(Scored { samples, aggregate: Aggregate::Pope(pope::aggregate(&answers)) })
@@ -33,7 +33,7 @@ pub(super) fn hallusion_bench(rows: &[Row<'_>], options: &Options) -> Result<Sco
     for row in rows {
         let says = if hallusion::says_yes(&options.prediction(row)?) { "1" } else { "0" };
         let right = says == String::from(row.required::<Name>("gt_answer")?);
-        samples.push(Sample::right_or_wrong(row, right, Some(says.to_owned()))?);
+        samples.push(SampleScore::right_or_wrong(row, right, Some(says.to_owned()))?);
         answers.push((hallusion_question(row)?, right));
     }
     Ok(Scored { samples, aggregate: Aggregate::HallusionBenchYesNo(hallusion::aggregate_yes_no(&answers)) })
