@@ -27,6 +27,12 @@ const ARROWS: &[Row] = &[
         burn: false,
     },
     Row {
+        folder: "crates/judge",
+        package: "visionthink-judge",
+        may_use: &["visionthink-image", "visionthink-protocol", "visionthink-reward"],
+        burn: false,
+    },
+    Row {
         folder: "crates/train",
         package: "visionthink-train",
         may_use: &[
@@ -36,6 +42,7 @@ const ARROWS: &[Row] = &[
             "visionthink-model",
             "visionthink-engine",
             "visionthink-reward",
+            "visionthink-judge",
         ],
         burn: true,
     },
@@ -55,6 +62,7 @@ const ARROWS: &[Row] = &[
             "visionthink-model",
             "visionthink-engine",
             "visionthink-reward",
+            "visionthink-judge",
             "visionthink-train",
         ],
         burn: true,

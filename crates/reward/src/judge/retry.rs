@@ -60,6 +60,8 @@ pub enum CallOutcome<'a> {
     Failed,
     /// The judge replied this.
     Reply(&'a str),
+    /// The judge replied, and the reply was read elsewhere, as a verifier's is.
+    Verdict(Verdict),
 }
 
 /// What to do next.
@@ -156,6 +158,7 @@ impl Retry {
         }
         let verdict = match outcome {
             CallOutcome::Reply(reply) => self.reading.read(reply),
+            CallOutcome::Verdict(verdict) => Some(verdict),
             CallOutcome::Failed | CallOutcome::RateLimited => None,
         };
         self.state = match verdict {
@@ -234,6 +237,12 @@ mod tests {
         let steps = steps(policy, CallOutcome::Failed);
         let hottest = steps.iter().filter(|step| **step == RetryStep::Call { temperature: 1.0 }).count();
         assert_eq!(hottest, 4);
+    }
+
+    #[test]
+    fn a_verdict_read_elsewhere_ends_the_asking() {
+        let steps = steps(RetryPolicy::default(), CallOutcome::Verdict(Verdict::Correct));
+        assert_eq!(steps, [RetryStep::Call { temperature: 0.0 }, RetryStep::Done(Verdict::Correct)]);
     }
 
     #[test]

@@ -1,0 +1,215 @@
+//! The judge as others use it: client, cache and counts in one.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+use visionthink_reward::judge::Question;
+
+use crate::cache::Cache;
+use crate::client::Client;
+use crate::counts::Counts;
+use crate::endpoint::JudgeEndpoint;
+use crate::error::{JudgeError, Result};
+use crate::judgement::{Fault, Judgement};
+use crate::key::Secret;
+use crate::pool;
+use crate::prompt::{Key, Prompt};
+
+/// A question with a name of the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task<'a> {
+    /// Comes back with the judgement; need not be unique.
+    pub id: &'a str,
+    /// What is judged.
+    pub question: Question<'a>,
+}
+
+/// A question that is through.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'a> {
+    /// Index of the task.
+    pub index: usize,
+    /// Its name.
+    pub id: &'a str,
+    /// What became of it.
+    pub judgement: &'a Judgement,
+    /// How many tasks are through, this one included.
+    pub done: usize,
+    /// How many there are.
+    pub total: usize,
+    /// Sums since the judge was opened.
+    pub counts: &'a Counts,
+}
+
+/// How the judging of many questions ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ended {
+    /// All are through.
+    Complete,
+    /// It was called off, and some were not asked.
+    Cancelled,
+}
+
+/// A judge that can be asked.
+///
+/// ```no_run
+/// use visionthink_judge::{EndpointKind, Judge, JudgeEndpoint};
+/// use visionthink_reward::judge::Question;
+///
+/// let endpoint = JudgeEndpoint::new(EndpointKind::OpenAi, "http://localhost:8000/v1", "Qwen3-8B");
+/// let mut judge = Judge::open(endpoint, Some("runs/verdicts".as_ref()))?;
+/// let question = Question { question: "What is the total?", ground_truth: "47", prediction: "forty-seven" };
+/// println!("{:?}", judge.judge(&question)?.accuracy);
+/// # Ok::<(), visionthink_judge::JudgeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Judge {
+    client: Client,
+    cache: Option<Cache>,
+    counts: Counts,
+}
+
+/// A prompt and the tasks that come to it.
+struct Ask {
+    key: Key,
+    prompt: Prompt,
+    tasks: Vec<usize>,
+}
+
+impl Judge {
+    /// Checks the settings, finds the key and opens the folder of known verdicts, if there is to be one. Connects to nothing.
+    ///
+    /// # Errors
+    /// [`JudgeError::Settings`], [`JudgeError::NoKey`], [`JudgeError::UnfitKey`], [`JudgeError::Io`].
+    pub fn open(endpoint: JudgeEndpoint, cache: Option<&Path>) -> Result<Self> {
+        let problems = endpoint.problems("judge");
+        if !problems.is_empty() {
+            return Err(JudgeError::Settings { problems });
+        }
+        let secret = Secret::of(&endpoint)?;
+        let cache = cache.map(Cache::open).transpose()?;
+        Ok(Self { client: Client::new(endpoint, secret)?, cache, counts: Counts::default() })
+    }
+
+    /// What it was opened with.
+    pub fn endpoint(&self) -> &JudgeEndpoint {
+        self.client.endpoint()
+    }
+
+    /// Sums since it was opened.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Judges one answer; blocks until there is a verdict or patience ends. A judge that is of no use leaves the answer
+    /// unjudged.
+    ///
+    /// # Errors
+    /// [`JudgeError::Io`] where the verdict cannot be kept.
+    pub fn judge(&mut self, question: &Question<'_>) -> Result<Judgement> {
+        let prompt = self.endpoint().variant.prompt(question);
+        let key = Key::new(self.endpoint(), &prompt);
+        if let Some(known) = self.known(key) {
+            self.counts.record(&known);
+            return Ok(known);
+        }
+        let judgement = self.client.ask(&prompt, &|| false);
+        self.counts.record(&judgement);
+        if let Some(cache) = &mut self.cache {
+            cache.put(key, &judgement)?;
+        }
+        Ok(judgement)
+    }
+
+    /// Judges many answers, several at a time; `each` hears of every one as soon as it is through.
+    ///
+    /// Tasks that come to the same prompt are asked once. `cancel` may be set from anywhere: waiting ends, calls under way
+    /// are waited for (at most [`JudgeEndpoint::timeout_secs`]), and what is not through by then is not told to `each`.
+    ///
+    /// # Errors
+    /// [`JudgeError::Unreachable`] where too many calls in a row find no server or are refused; [`JudgeError::Io`]; what
+    /// `each` returns. What is through by then has been told to `each`.
+    pub fn judge_all(
+        &mut self,
+        tasks: &[Task<'_>],
+        cancel: &AtomicBool,
+        each: &mut dyn FnMut(Judged<'_>) -> Result<()>,
+    ) -> Result<Ended> {
+        let mut report = Report { tasks, done: 0, each };
+        let mut unknown = Vec::new();
+        for ask in self.asks(tasks) {
+            match self.known(ask.key) {
+                Some(known) => report.tell(&ask, &known, &mut self.counts)?,
+                None => unknown.push(ask),
+            }
+        }
+        self.ask_all(&unknown, cancel, &mut report)?;
+        Ok(if report.done == tasks.len() { Ended::Complete } else { Ended::Cancelled })
+    }
+
+    /// The different prompts of the tasks, in order.
+    fn asks(&self, tasks: &[Task<'_>]) -> Vec<Ask> {
+        let mut asks: Vec<Ask> = Vec::new();
+        let mut places = HashMap::new();
+        for (index, task) in tasks.iter().enumerate() {
+            let prompt = self.endpoint().variant.prompt(&task.question);
+            let key = Key::new(self.endpoint(), &prompt);
+            let place = *places.entry(key).or_insert(asks.len());
+            match asks.get_mut(place) {
+                Some(ask) => ask.tasks.push(index),
+                None => asks.push(Ask { key, prompt, tasks: vec![index] }),
+            }
+        }
+        asks
+    }
+
+    fn ask_all(&mut self, asks: &[Ask], cancel: &AtomicBool, report: &mut Report<'_>) -> Result<()> {
+        let Self { client, cache, counts } = self;
+        let client = &*client;
+        client.take_heart();
+        let prompts: Vec<&Prompt> = asks.iter().map(|ask| &ask.prompt).collect();
+        let stop = || cancel.load(Ordering::Relaxed) || client.is_lost();
+        pool::run(client, &prompts, &stop, &mut |index, judgement| {
+            let ask = asks.get(index).expect("the pool counts prompts");
+            if judgement.fault == Some(Fault::Stopped) {
+                counts.record_calls(&judgement);
+                return Ok(());
+            }
+            // Whoever is told gets to save the verdict even where it cannot be kept here.
+            let kept = cache.as_mut().map_or(Ok(()), |cache| cache.put(ask.key, &judgement));
+            report.tell(ask, &judgement, counts)?;
+            kept
+        })?;
+        client.check_reachable()
+    }
+
+    fn known(&self, key: Key) -> Option<Judgement> {
+        self.cache.as_ref()?.get(key)
+    }
+}
+
+/// Whom to tell, and how far things are.
+struct Report<'a> {
+    tasks: &'a [Task<'a>],
+    done: usize,
+    each: &'a mut dyn FnMut(Judged<'_>) -> Result<()>,
+}
+
+impl Report<'_> {
+    /// Tells of all tasks of a prompt: the first bears what it took, the others had it for nothing.
+    fn tell(&mut self, ask: &Ask, judgement: &Judgement, counts: &mut Counts) -> Result<()> {
+        let again = judgement.again();
+        for (nth, &index) in ask.tasks.iter().enumerate() {
+            let judgement = if nth == 0 { judgement } else { &again };
+            counts.record(judgement);
+            self.done += 1;
+            let id = self.tasks.get(index).map_or("", |task| task.id);
+            let total = self.tasks.len();
+            (self.each)(Judged { index, id, judgement, done: self.done, total, counts })?;
+        }
+        Ok(())
+    }
+}
