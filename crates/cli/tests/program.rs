@@ -1,4 +1,5 @@
 //! The program as a person and a script meet it: exit codes, messages, and what lands where.
+#![expect(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
 use std::path::Path;
 use std::process::{Command, Output};

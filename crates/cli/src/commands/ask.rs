@@ -47,6 +47,7 @@ struct VisualTokens {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the keys are the command line's contract")]
 struct Usage {
     prompt_tokens: usize,
     completion_tokens: usize,

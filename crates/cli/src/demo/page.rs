@@ -161,9 +161,9 @@ fn card(html: &mut String, sample: &Sample) -> Result<(), ImageError> {
     if sample.resized {
         html.push_str(" · <span class=\"ask\">asked for more</span>");
     }
-    let _ = write!(
+    let _ = writeln!(
         html,
-        "</div><div class=\"tag\">{} · {} · {need} · {} visual tokens</div></article>\n",
+        "</div><div class=\"tag\">{} · {} · {need} · {} visual tokens</div></article>",
         sample.family, sample.mode, sample.visual_tokens
     );
     Ok(())

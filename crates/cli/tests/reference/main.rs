@@ -1,4 +1,5 @@
 //! The recorded cases once more, through the program: `inspect --dump`, `generate` and `score` as a script would call them.
+#![expect(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

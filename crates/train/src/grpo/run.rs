@@ -162,10 +162,11 @@ impl<'a> Run<'a> {
             }
             (Start::Fresh, None) => {}
         }
-        let reference = match config.policy.kl_coefficient > 0.0 {
-            // Always the model that the run began with, whatever it goes on from.
-            true => Some(start_model(&config.model, config.run.seed, device)?),
-            false => None,
+        // Always the model that the run began with, whatever it goes on from.
+        let reference = if config.policy.kl_coefficient > 0.0 {
+            Some(start_model(&config.model, config.run.seed, device)?)
+        } else {
+            None
         };
         let side_files = side_files(&config.model);
         let model = start_model(&model_section, config.run.seed, &device.clone().autodiff())?;

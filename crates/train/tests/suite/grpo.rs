@@ -14,7 +14,7 @@ fn small_run(out: &Path) -> GrpoConfig {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let file = root.join("configs/micro-grpo.toml");
     let text = fs_err::read_to_string(&file).unwrap();
-    let text = text.replace("\"assets/micro-base\"", &format!("{:?}", root.join("assets/micro-base")));
+    let text = text.replace("assets/micro-base", &root.join("assets/micro-base").to_string_lossy());
     let mut config = GrpoConfig::from_toml(&text, &file).unwrap();
     config.run.out = out.to_path_buf();
     config.rollout.steps = 3;
