@@ -1,6 +1,6 @@
 //! Developer commands, run as `cargo xtask COMMAND`.
 //!
-//! One file per command: [`check`], [`reference`], [`bench`], [`peers`]. [`workspace`] knows where things are and how
+//! One file per command: [`check`], [`mod@reference`], [`mod@bench`], [`peers`]. [`workspace`] knows where things are and how
 //! cargo is called.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer program talks to a terminal")]
 

@@ -75,7 +75,7 @@ impl Sampling {
     /// The distribution the next token is drawn from: ids in ascending order with probabilities that sum to 1. At
     /// temperature 0 it is one id.
     ///
-    /// `logits` [V] as the model gives them, `seen` the ids so far (read only with a penalty), `suppressed` the ids
+    /// `logits` `[V]` as the model gives them, `seen` the ids so far (read only with a penalty), `suppressed` the ids
     /// that are never drawn. Empty where all of them are suppressed.
     pub fn distribution(&self, logits: &[f32], seen: &[u32], suppressed: &[u32]) -> Vec<(u32, f64)> {
         let mut logits = logits.to_vec();

@@ -1,6 +1,6 @@
 //! Multi-turn GRPO: the model is asked, judged, and made to do more of what went better than its own average.
 //!
-//! Read [`train_policy`] first: generate ([`generation`]), score ([`scoring`]), update ([`update`]). The rollouts go through the same loop
+//! Read [`train_policy`] first: generate ([`Questioner`]), score ([`score_group`]), update ([`fn@update`]). The rollouts go through the same loop
 //! as everything else (`visionthink_engine::run`), so what is trained is what is served; only sampled tokens of any turn are learned from.
 //!
 //! Source: arXiv 2507.13348, section 3; departures from the released code are in `docs/paper.md`.

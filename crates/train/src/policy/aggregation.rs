@@ -23,7 +23,7 @@ pub enum Aggregation {
 impl Aggregation {
     /// The weight of every token. Where the mask is 0 it is 0; a trajectory or block without tokens adds nothing.
     ///
-    /// Shapes: `mask` [B][T] -> [B][T].
+    /// Shapes: `mask` `[B][T]` -> `[B][T]`.
     pub fn weights(self, mask: &TokenRows) -> TokenRows {
         let count = |rows: &[Vec<f64>]| rows.iter().flatten().sum::<f64>();
         let rows = mask.len() as f64;

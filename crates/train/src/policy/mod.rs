@@ -21,7 +21,7 @@ pub use clip::ClipRange;
 pub use entropy::{token_entropies, token_log_probs};
 pub use kl::KlEstimator;
 
-/// Numbers of sampled tokens, trajectory by trajectory: [B][T of each].
+/// Numbers of sampled tokens, trajectory by trajectory: `[B][T of each]`.
 pub type TokenRows = Vec<Vec<f64>>;
 
 /// How sampled tokens are turned into a loss.
@@ -80,7 +80,7 @@ pub struct TokenShares {
 }
 
 impl TokenShares {
-    /// Shapes: `mask` [B][T] -> twice [B][T].
+    /// Shapes: `mask` `[B][T]` -> twice `[B][T]`.
     pub fn of(mask: &TokenRows, aggregation: Aggregation) -> Self {
         Self { loss: aggregation.weights(mask), mean: Aggregation::TokenMean.weights(mask) }
     }
