@@ -64,6 +64,7 @@ const ARROWS: &[Row] = &[
             "visionthink-reward",
             "visionthink-judge",
             "visionthink-train",
+            "visionthink-eval",
         ],
         burn: true,
     },

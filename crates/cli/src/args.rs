@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use visionthink_data::world::{Family, Split};
 use visionthink_engine::Sampling;
+use visionthink_eval::metrics::answer_tag::TagOrder;
+use visionthink_eval::{Benchmark, Edition};
 use visionthink_model::Dtype;
 use visionthink_protocol::{Mode, ProfileName};
 
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// See it work: accuracy, visual tokens and wall-clock in three modes on held-out questions.
     Demo(DemoArguments),
+    /// Benchmarks.
+    Eval(EvalArguments),
     /// Write a checkpoint of a run as a Hugging Face folder.
     Export(ExportArguments),
     /// Complete prompts from a JSONL file.
@@ -42,6 +46,8 @@ pub(crate) enum Command {
     Grpo(GrpoArguments),
     /// Sizes and token costs of images, low and full.
     Inspect(InspectArguments),
+    /// Ask a language model whether predicted answers are right.
+    Judge(JudgeArguments),
     /// Log-probabilities of given completions.
     Score(ScoreArguments),
     /// Train by imitation.
@@ -134,6 +140,75 @@ pub(crate) struct DemoArguments {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) model: ModelArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArguments {
+    #[command(subcommand)]
+    pub(crate) command: EvalCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvalCommand {
+    /// Score a file of predictions by the rules of a benchmark.
+    Score(EvalScoreArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalScoreArguments {
+    /// Its name, as `docvqa`; an unknown one is answered with all names.
+    #[arg(long)]
+    pub(crate) benchmark: Benchmark,
+    /// Predictions, one JSON object a line: `prediction`, optional `id`, and the columns of the benchmark.
+    #[arg(long)]
+    pub(crate) input: PathBuf,
+    /// Cut predictions to their answer tag: close-first (`</answer>`, then `<answer>`) or open-last-first.
+    #[arg(long, value_parser = tag_order)]
+    pub(crate) answer_tag: Option<TagOrder>,
+    /// Take thinking between `<think>` or `<analysis>` tags out first.
+    #[arg(long)]
+    pub(crate) strip_reasoning: bool,
+    /// Whose rules: reference (today's lmms-eval), or v0.3.2 (the paper's time).
+    #[arg(long, default_value = "reference", value_parser = edition)]
+    pub(crate) edition: Edition,
+    /// Print one JSON object with every sample.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn tag_order(name: &str) -> Result<TagOrder, String> {
+    match name {
+        "close-first" => Ok(TagOrder::CloseFirst),
+        "open-last-first" => Ok(TagOrder::OpenLastFirst),
+        _ => Err("expected close-first or open-last-first".to_owned()),
+    }
+}
+
+fn edition(name: &str) -> Result<Edition, String> {
+    match name {
+        "reference" => Ok(Edition::Reference),
+        "v0.3.2" => Ok(Edition::V032),
+        _ => Err("expected reference or v0.3.2".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JudgeArguments {
+    /// Predictions, one JSON object a line: `id`, `question`, `answer`, `prediction`, optional `answers`.
+    #[arg(long)]
+    pub(crate) input: PathBuf,
+    /// Where judged rows go; rows that are judged there are not asked again.
+    #[arg(long)]
+    pub(crate) output: PathBuf,
+    /// A TOML file with the endpoint: `kind`, `url`, `model`, and how patiently to ask.
+    #[arg(long)]
+    pub(crate) endpoint: PathBuf,
+    /// A folder that keeps verdicts for further runs.
+    #[arg(long)]
+    pub(crate) cache: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Arguments, Command};
+use args::{Arguments, Command, EvalCommand};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -39,6 +39,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ask(arguments) => commands::ask::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
+        Command::Eval(arguments) => match &arguments.command {
+            EvalCommand::Score(arguments) => commands::eval::score(arguments),
+        },
+        Command::Judge(arguments) => commands::judge::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Grpo(arguments) => commands::grpo::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),

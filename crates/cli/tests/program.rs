@@ -233,3 +233,35 @@ fn the_shipped_run_files_pass_the_check() {
     let resolved = succeed(&["check", "configs/micro-sft.toml"], &root);
     assert!(resolved.contains("[optimizer]"), "{resolved}");
 }
+
+#[test]
+fn predictions_of_any_program_are_scored_by_the_rules_of_a_benchmark() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "{\"id\": \"a\", \"prediction\": \"<answer>47</answer>\", \"answers\": [\"47\"]}\n\n{\"prediction\": \"no\", \"answers\": [\"seven\"]}\n";
+    fs_err::write(folder.path().join("preds.jsonl"), rows).unwrap();
+    let arguments = ["eval", "score", "--benchmark", "docvqa", "--input", "preds.jsonl", "--json"];
+    let scored = |more: &[&str]| -> Value {
+        serde_json::from_str(&succeed(&[arguments.as_slice(), more].concat(), folder.path())).unwrap()
+    };
+    assert_eq!(scored(&["--answer-tag", "close-first"])["paper_score"], 50.0);
+    assert_eq!(scored(&[])["paper_score"], 0.0, "tags are part of the prediction unless they are cut");
+    fail(&["eval", "score", "--benchmark", "nope", "--input", "preds.jsonl"], folder.path(), 2, &["docvqa"]);
+    fs_err::write(folder.path().join("preds.jsonl"), "{\"prediction\": 4}\n{").unwrap();
+    fail(&arguments, folder.path(), 1, &["preds.jsonl:2"]);
+}
+
+#[test]
+fn a_judge_that_cannot_be_reached_decides_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = "{\"id\": 1, \"question\": \"?\", \"answer\": \"7\", \"prediction\": \"7\"}\n";
+    fs_err::write(folder.path().join("preds.jsonl"), row).unwrap();
+    let arguments =
+        ["judge", "--input", "preds.jsonl", "--output", "judged.jsonl", "--endpoint", "judge.toml", "--json"];
+    fail(&arguments, folder.path(), 2, &["judge.toml"]);
+    // Port 1 of this machine: nobody listens there.
+    let endpoint = "kind = \"openai\"\nurl = \"http://127.0.0.1:1/v1\"\nmodel = \"m\"\nmax_unreachable = 1\nfailure_wait_secs = 0.0\n";
+    fs_err::write(folder.path().join("judge.toml"), endpoint).unwrap();
+    fail(&arguments, folder.path(), 1, &["127.0.0.1:1"]);
+    let judged = fs_err::read_to_string(folder.path().join("judged.jsonl")).unwrap_or_default();
+    assert!(!judged.contains("wrong"), "{judged}");
+}

@@ -3,10 +3,12 @@
 pub(crate) mod ask;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod grpo;
 pub(crate) mod inspect;
+pub(crate) mod judge;
 pub(crate) mod score;
 pub(crate) mod sft;
 pub(crate) mod synth;
