@@ -90,6 +90,17 @@ impl Parameters {
     }
 }
 
+/// Adds the gradients of a pass to those of the passes before; an empty sum becomes them.
+pub(crate) fn add_gradients(sum: &mut GradientBuffers, share: GradientBuffers) {
+    if sum.is_empty() {
+        *sum = share;
+        return;
+    }
+    for (sum, share) in sum.iter_mut().zip(share) {
+        sum.iter_mut().zip(share).for_each(|(sum, share)| *sum += share);
+    }
+}
+
 /// Refuses a learning rate for parameters that the model does not have: nobody would notice.
 ///
 /// # Errors

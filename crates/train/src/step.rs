@@ -8,7 +8,7 @@ use crate::batch::MicroBatch;
 use crate::clip::{clip, global_norm};
 use crate::evaluate::Share;
 use crate::optimizer::Optimizer;
-use crate::parameters::{GradientBuffers, Parameters};
+use crate::parameters::{GradientBuffers, Parameters, add_gradients};
 use crate::pass::{Backward, backward};
 use crate::transcript::{Shown, TargetKind};
 use crate::workers::Workers;
@@ -73,13 +73,7 @@ pub fn step(
 fn add_up(passes: Vec<Backward>) -> GradientBuffers {
     let mut sum = GradientBuffers::new();
     for pass in passes {
-        if sum.is_empty() {
-            sum = pass.gradients;
-            continue;
-        }
-        for (sum, share) in sum.iter_mut().zip(pass.gradients) {
-            sum.iter_mut().zip(share).for_each(|(sum, share)| *sum += share);
-        }
+        add_gradients(&mut sum, pass.gradients);
     }
     sum
 }

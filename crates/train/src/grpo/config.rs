@@ -152,7 +152,10 @@ impl GrpoConfig {
         let rollout = &self.rollout;
         found.need(rollout.steps > 0, "rollout.steps", rollout.steps, "at least 1");
         found.need(rollout.mode != Mode::Low, "rollout.mode", "`low`", "`adaptive` or `full`");
-        found.need(rollout.groups > 0, "rollout.groups", rollout.groups, "at least 1");
+        let numbered = 1..=crate::grpo::generation::MOST_NUMBERED;
+        found.need(numbered.contains(&rollout.groups), "rollout.groups", rollout.groups, "1 to 1024");
+        let draws = rollout.max_generations;
+        found.need(numbered.contains(&draws), "rollout.max_generations", draws, "1 to 1024");
         found.need(
             rollout.group_size >= 2,
             "rollout.group_size",
@@ -168,7 +171,6 @@ impl GrpoConfig {
         found.need(rollout.top_p > 0.0 && rollout.top_p <= 1.0, "rollout.top_p", rollout.top_p, "more than 0, up to 1");
         found.need(rollout.max_new_tokens > 0, "rollout.max_new_tokens", rollout.max_new_tokens, "at least 1");
         found.need(rollout.max_rows > 0, "rollout.max_rows", rollout.max_rows, "at least 1");
-        found.need(rollout.max_generations > 0, "rollout.max_generations", rollout.max_generations, "at least 1");
         let policy = &self.policy;
         found.need((0.0..1.0).contains(&policy.clip_low), "policy.clip_low", policy.clip_low, "0 to below 1");
         for (key, value) in [

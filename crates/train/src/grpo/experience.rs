@@ -55,8 +55,6 @@ pub struct PolicyBatch {
     pub rows: Vec<usize>,
     /// Of every sampled token, row by row.
     pub advantages: TokenRows,
-    /// Of the policy that sampled; `None` where that is the policy as it stands.
-    pub old_log_probs: Option<TokenRows>,
 }
 
 impl PolicyBatch {
@@ -90,7 +88,6 @@ pub fn policy_batches(
             micro: MicroBatch::collate(transcripts, image_tokens)?,
             rows: rows.to_vec(),
             advantages: rows.iter().map(|row| experiences[*row].advantages.clone()).collect(),
-            old_log_probs: None,
         });
     }
     Ok(batches)

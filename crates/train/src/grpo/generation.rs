@@ -15,6 +15,9 @@ use crate::error::TrainError;
 use crate::grpo::config::GrpoConfig;
 use crate::source::{Question, Source, pick_questions};
 
+/// Groups of a generation, and generations of a step, that a picture's number has room for.
+pub(crate) const MOST_NUMBERED: usize = 1 << 10;
+
 /// A question about a picture.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -85,7 +88,7 @@ impl Questioner {
         for slot in 0..self.config.rollout.groups {
             let mut random = slot_stream(self.config.run.seed, step, draw, slot);
             // Draws of a step and slots of a draw have ten bits each: no picture is drawn twice.
-            let index = step << 20 | (draw as u64 & 0x3ff) << 10 | slot as u64 & 0x3ff;
+            let index = step << 20 | (draw as u64) << 10 | slot as u64;
             let example = self.source.train(index, 0.0, &mut random)?;
             let mut questions = pick_questions(example.questions, 1, self.config.data.hard_share, &mut random);
             let picture = Arc::new(Picture::new(example.image, self.processor.clone())?);

@@ -19,4 +19,4 @@ pub use generation::{Asked, Generation, Questioner};
 pub use measure::{PolicyEvaluation, Tally};
 pub use run::{GrpoEvent, GrpoReport, train_policy};
 pub use scoring::{Group, Judge, score_group};
-pub use update::{Learner, PolicyOutcome, UpdateSettings, remember_log_probs, update};
+pub use update::{Learner, PolicyOutcome, UpdateSettings, update};

@@ -92,7 +92,16 @@ pub fn train_policy(
     observe(GrpoEvent::Started { from_step: run.state.step, total_steps, parameters: run.learner.parameters.count() });
     let mut rewards = Vec::new();
     while run.state.step < total_steps && !stop.load(Ordering::Relaxed) {
-        let batch = run.collect()?;
+        let batch = match run.collect() {
+            Ok(batch) => batch,
+            Err(error) => {
+                // What is learned so far is kept, whatever the data has come to.
+                if run.state.step > 0 && run.saved_step != Some(run.state.step) {
+                    observe(GrpoEvent::Saved(run.save()?));
+                }
+                return Err(error);
+            }
+        };
         let outcome = run.learn(&batch)?;
         rewards.push(batch.tally.reward / batch.tally.rollouts as f64);
         observe(GrpoEvent::Step { step: run.state.step, outcome: &outcome, tally: &batch.tally });

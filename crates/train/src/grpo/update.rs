@@ -1,14 +1,13 @@
 //! One optimizer step of the policy.
 
 use burn::Tensor;
-use burn::module::Module;
 use burn::tensor::{Int, TensorData};
 use visionthink_model::{Model, ModelError};
 
 use crate::clip::{clip, global_norm};
 use crate::grpo::experience::PolicyBatch;
 use crate::optimizer::Optimizer;
-use crate::parameters::{GradientBuffers, Parameters};
+use crate::parameters::{GradientBuffers, Parameters, add_gradients};
 use crate::pass::target_logits;
 use crate::policy::{
     PolicyInput, PolicyLoss, PolicySection, TokenRows, TokenShares, surrogate, token_entropies, token_log_probs,
@@ -83,7 +82,7 @@ pub fn update(
         outcome.kl += loss.kl;
         outcome.entropy += entropy;
         outcome.tokens += tokens;
-        add(&mut gradients, share);
+        add_gradients(&mut gradients, share);
     }
     outcome.gradient_norm = global_norm(&gradients);
     outcome.skipped =
@@ -95,18 +94,6 @@ pub fn update(
         learner.workers.update(|model| parameters.write_into(model));
     }
     Ok(outcome)
-}
-
-/// Log-probabilities of sampled tokens under the policy as it stands, to be the old ones of later updates.
-///
-/// # Errors
-/// The model refuses a batch.
-pub fn remember_log_probs(workers: &Workers, batches: &mut [PolicyBatch], temperature: f64) -> Result<(), ModelError> {
-    let found = workers.run(batches, |model, batch| log_probs(&model.valid(), batch, temperature));
-    for (batch, log_probs) in batches.iter_mut().zip(found) {
-        batch.old_log_probs = Some(log_probs?);
-    }
-    Ok(())
 }
 
 /// A batch with the shares of its tokens in the whole update.
@@ -162,7 +149,8 @@ fn pass(
     };
     let input = PolicyInput {
         log_probs: &current,
-        old_log_probs: batch.old_log_probs.as_ref().unwrap_or(&current),
+        // The policy that learns is the one that sampled: one update a generation.
+        old_log_probs: &current,
         ref_log_probs: ref_log_probs.as_ref(),
         advantages: &batch.advantages,
     };
@@ -192,14 +180,4 @@ fn host(tensor: Tensor<1>) -> Vec<f64> {
 
 fn mean(numbers: &[f64], shares: &TokenRows) -> f64 {
     numbers.iter().zip(shares.iter().flatten()).map(|(number, share)| number * share).sum()
-}
-
-fn add(sum: &mut GradientBuffers, share: GradientBuffers) {
-    if sum.is_empty() {
-        *sum = share;
-        return;
-    }
-    for (sum, share) in sum.iter_mut().zip(share) {
-        sum.iter_mut().zip(share).for_each(|(sum, share)| *sum += share);
-    }
 }
