@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Benchmarks.
     Eval(EvalArguments),
+    /// Train variants of a run, each with several seeds, and write up what came of them.
+    Experiment(ExperimentArguments),
     /// Write a checkpoint of a run as a Hugging Face folder.
     Export(ExportArguments),
     /// Complete prompts from a JSONL file.
@@ -140,6 +142,19 @@ pub(crate) struct DemoArguments {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) model: ModelArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExperimentArguments {
+    /// The experiment: a base, its variants, and the seeds.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Where the page and its plots go.
+    #[arg(long, default_value = "docs/experiments")]
+    pub(crate) out: PathBuf,
+    /// auto, cpu, cuda:N, rocm:N, vulkan:N, metal or tch:N.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod demo;
 mod device;
+mod experiment;
 mod failure;
 mod images;
 mod micro;
@@ -42,6 +43,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Eval(arguments) => match &arguments.command {
             EvalCommand::Score(arguments) => commands::eval::score(arguments),
         },
+        Command::Experiment(arguments) => commands::experiment::run(&arguments),
         Command::Judge(arguments) => commands::judge::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Grpo(arguments) => commands::grpo::run(&arguments),

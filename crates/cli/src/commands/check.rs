@@ -17,6 +17,6 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
 }
 
 /// Rollouts are what only reinforcement has. A file that is no TOML is read as imitation, and says what is wrong with it.
-fn is_reinforcement(text: &str) -> bool {
+pub(crate) fn is_reinforcement(text: &str) -> bool {
     toml::from_str::<toml::Table>(text).is_ok_and(|table| table.contains_key("rollout"))
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use indicatif::ProgressBar;
 use visionthink_data::world::{Asked, Family, Split, draw_one};
 use visionthink_engine::{CancelToken, EngineOptions, Picture, Rollout, RolloutEvent, Sampling, Task, run as roll_out};
 use visionthink_protocol::{Conversation, Decision, Limits, Mode, Profile, Rules, Setup};
@@ -37,22 +36,9 @@ pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     // A report that cannot be written should not cost the run.
     fs_err::OpenOptions::new().create(true).append(true).open(&arguments.report)?;
     let mut opened = arguments.model.open(EngineOptions { max_rows: 32, ..EngineOptions::default() })?;
-    let profile = Arc::new(profile(&opened.folder, None)?);
     let bar = progress::bar(arguments.questions * (Family::ALL.len() * modes.len()) as u64, "asking");
-    let mut rows = Vec::new();
-    let mut samples = Vec::new();
-    for family in Family::ALL {
-        let questions = held_out(&opened, family, arguments)?;
-        for &mode in &modes {
-            for needs_full in [false, true] {
-                let group: Vec<&Held> = questions.iter().filter(|held| held.asked.needs_full() == needs_full).collect();
-                let (sums, rollouts) = ask(&mut opened, &profile, mode, &group, &bar)?;
-                let shown = group.iter().zip(&rollouts).take(SHOWN);
-                samples.extend(shown.map(|(held, rollout)| sample(family, mode, held, rollout)));
-                rows.push(Row { family: family.name(), needs_full, mode, sums });
-            }
-        }
-    }
+    let asking = Asking { questions: arguments.questions, seed: arguments.seed, modes: &modes };
+    let (rows, samples) = measure(&mut opened, asking, &mut || bar.inc(1))?;
     bar.finish_and_clear();
     let manifest = Manifest {
         model: opened.name.clone(),
@@ -71,11 +57,46 @@ pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn held_out(opened: &Opened, family: Family, arguments: &DemoArguments) -> anyhow::Result<Vec<Held>> {
+/// Held-out questions, and how they are asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    /// How many a family.
+    pub(crate) questions: u64,
+    /// Seed of the pictures and questions.
+    pub(crate) seed: u64,
+    /// Each question is asked in each of these.
+    pub(crate) modes: &'a [Mode],
+}
+
+/// Asks, and counts by family, mode and need; `answered` is called behind every question.
+pub(crate) fn measure(
+    opened: &mut Opened,
+    asking: Asking<'_>,
+    answered: &mut dyn FnMut(),
+) -> anyhow::Result<(Vec<Row>, Vec<Sample>)> {
+    let profile = Arc::new(profile(&opened.folder, None)?);
+    let mut rows = Vec::new();
+    let mut samples = Vec::new();
+    for family in Family::ALL {
+        let questions = held_out(opened, family, asking)?;
+        for &mode in asking.modes {
+            for needs_full in [false, true] {
+                let group: Vec<&Held> = questions.iter().filter(|held| held.asked.needs_full() == needs_full).collect();
+                let (sums, rollouts) = ask(opened, &profile, mode, &group, answered)?;
+                let shown = group.iter().zip(&rollouts).take(SHOWN);
+                samples.extend(shown.map(|(held, rollout)| sample(family, mode, held, rollout)));
+                rows.push(Row { family: family.name(), needs_full, mode, sums });
+            }
+        }
+    }
+    Ok((rows, samples))
+}
+
+fn held_out(opened: &Opened, family: Family, asking: Asking<'_>) -> anyhow::Result<Vec<Held>> {
     let processor = processor_of(opened)?;
-    let mut questions = Vec::with_capacity(arguments.questions as usize);
-    for index in 0..arguments.questions {
-        let (image, asked) = draw_one(family, Split::Test, arguments.seed, index);
+    let mut questions = Vec::with_capacity(asking.questions as usize);
+    for index in 0..asking.questions {
+        let (image, asked) = draw_one(family, Split::Test, asking.seed, index);
         questions.push(Held { asked, picture: Arc::new(Picture::new(image, processor.clone())?) });
     }
     Ok(questions)
@@ -87,7 +108,7 @@ fn ask(
     profile: &Arc<Profile>,
     mode: Mode,
     group: &[&Held],
-    bar: &ProgressBar,
+    answered: &mut dyn FnMut(),
 ) -> anyhow::Result<(Sums, Vec<Rollout>)> {
     let began = Instant::now();
     let mut tasks = Vec::with_capacity(group.len());
@@ -96,7 +117,7 @@ fn ask(
     }
     let rollouts = roll_out(&mut opened.engine, tasks, &CancelToken::new(), |event| {
         if matches!(event, RolloutEvent::Finished(_)) {
-            bar.inc(1);
+            answered();
         }
     });
     let mut sums = Sums { questions: group.len(), ..Sums::default() };

@@ -4,6 +4,7 @@ pub(crate) mod ask;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod eval;
+pub(crate) mod experiment;
 pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod grpo;

@@ -1,0 +1,5 @@
+//! Experiments: variants of one training run, each with several seeds, trained, measured and written up.
+
+pub(crate) mod definition;
+pub(crate) mod page;
+pub(crate) mod trial;

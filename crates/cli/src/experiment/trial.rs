@@ -1,0 +1,139 @@
+//! One run of an experiment: trained, measured, and written down once.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+use visionthink_engine::EngineOptions;
+use visionthink_protocol::Mode;
+use visionthink_train::grpo::train_policy;
+use visionthink_train::{Checkpoints, Start, TrainError, train};
+
+use super::definition::{Experiment, RunFile, Trial};
+use crate::args::ModelArguments;
+use crate::commands::demo::{Asking, measure};
+use crate::demo::result::Row;
+use crate::device::DeviceChoice;
+use crate::model::ModelSource;
+
+const RESULT_FILE: &str = "result.json";
+
+/// What came of a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TrialResult {
+    /// The seed.
+    pub(crate) seed: u64,
+    /// The commit of the working tree that ran it, where there is one.
+    pub(crate) commit: Option<String>,
+    /// Steps done.
+    pub(crate) steps: u64,
+    /// Why it ended before its last step, if it did.
+    pub(crate) ended_early: Option<String>,
+    /// Held-out questions, in modes `adaptive` and `full`.
+    pub(crate) rows: Vec<Measured>,
+}
+
+/// Held-out questions of one family, need and mode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    /// The kind of picture.
+    pub(crate) family: String,
+    /// Whether the question needs the full image.
+    pub(crate) needs_full: bool,
+    /// The mode.
+    pub(crate) mode: Mode,
+    /// How many.
+    pub(crate) questions: usize,
+    /// Right answers.
+    pub(crate) correct: usize,
+    /// First turns that asked for the full image.
+    pub(crate) resize_calls: usize,
+    /// Image tokens shown.
+    pub(crate) visual_tokens: usize,
+}
+
+impl From<&Row> for Measured {
+    fn from(row: &Row) -> Self {
+        Self {
+            family: row.family.to_owned(),
+            needs_full: row.needs_full,
+            mode: row.mode,
+            questions: row.sums.questions,
+            correct: row.sums.correct,
+            resize_calls: row.sums.resize_calls,
+            visual_tokens: row.sums.visual_tokens,
+        }
+    }
+}
+
+/// The result of a trial that is done; `None` where it is still to run.
+pub(crate) fn read_result(trial: &Trial) -> anyhow::Result<Option<TrialResult>> {
+    let file = trial.folder().join(RESULT_FILE);
+    if !file.is_file() {
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_str(&fs_err::read_to_string(file)?)?))
+}
+
+/// Trains and measures, from wherever an earlier attempt ended. `None` where `stop` ended it before its last step.
+pub(crate) fn run(
+    trial: &Trial,
+    experiment: &Experiment,
+    device: &DeviceChoice,
+    stop: &AtomicBool,
+) -> anyhow::Result<Option<TrialResult>> {
+    let (plain, _) = device.open()?;
+    let folder = trial.folder();
+    let start = if Checkpoints::of_run(&folder).latest()?.is_some() { Start::Resume } else { Start::Fresh };
+    let trained = match &trial.run {
+        RunFile::Imitation(config) => {
+            train(config, &plain, start, stop, &mut |_| {}).map(|report| (report.step, report.checkpoint))
+        }
+        RunFile::Reinforcement(config) => {
+            train_policy(config, &plain, start, stop, &mut |_| {}).map(|report| (report.step, report.checkpoint))
+        }
+    };
+    let (steps, checkpoint, ended_early) = match trained {
+        Ok((steps, checkpoint)) => (steps, checkpoint, None),
+        // Where all answers of all groups are worth the same there is nothing left to learn, which is a result.
+        Err(TrainError::NoSpread { step, .. }) => match Checkpoints::of_run(&folder).latest()? {
+            Some(checkpoint) => (step - 1, checkpoint, Some("no group differed any more".to_owned())),
+            None => (0, start_of(trial), Some("no group differed from the start".to_owned())),
+        },
+        Err(error) => return Err(error.into()),
+    };
+    if stop.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    let rows = held_out(&checkpoint, experiment, device)?;
+    let result = TrialResult { seed: trial.seed, commit: commit(), steps, ended_early, rows };
+    fs_err::write(folder.join(RESULT_FILE), serde_json::to_string_pretty(&result)? + "\n")?;
+    Ok(Some(result))
+}
+
+/// The checkpoint that a reinforcement run starts from.
+fn start_of(trial: &Trial) -> PathBuf {
+    match &trial.run {
+        RunFile::Imitation(config) => config.model.checkpoint.clone().unwrap_or_default(),
+        RunFile::Reinforcement(config) => config.model.checkpoint.clone().unwrap_or_default(),
+    }
+}
+
+fn held_out(checkpoint: &Path, experiment: &Experiment, device: &DeviceChoice) -> anyhow::Result<Vec<Measured>> {
+    let model = ModelSource::Named(checkpoint.display().to_string());
+    let model = ModelArguments { model, device: device.clone() };
+    let mut opened = model.open(EngineOptions { max_rows: 32, ..EngineOptions::default() })?;
+    let asking = Asking {
+        questions: experiment.questions,
+        seed: experiment.questions_seed,
+        modes: &[Mode::Adaptive, Mode::Full],
+    };
+    let (rows, _) = measure(&mut opened, asking, &mut || {})?;
+    Ok(rows.iter().map(Measured::from).collect())
+}
+
+fn commit() -> Option<String> {
+    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
