@@ -52,6 +52,7 @@ const ARROWS: &[Row] = &[
         may_use: &["visionthink-image", "visionthink-protocol", "visionthink-data"],
         burn: false,
     },
+    Row { folder: "crates/plot", package: "visionthink-plot", may_use: &[], burn: false },
     Row {
         folder: "crates/cli",
         package: "visionthink",
@@ -65,6 +66,7 @@ const ARROWS: &[Row] = &[
             "visionthink-judge",
             "visionthink-train",
             "visionthink-eval",
+            "visionthink-plot",
         ],
         burn: true,
     },
