@@ -1,5 +1,9 @@
 //! From transcripts to what one forward pass takes.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use visionthink_image::Patches;
 use visionthink_model::{GridThw, ModelError, MropeBatch, mrope_positions};
 
 use crate::transcript::{Shown, Target, Transcript};
@@ -20,10 +24,12 @@ pub struct MicroBatch {
     pub ids: Vec<Vec<u32>>,
     /// Positions of [B, T], padding in front.
     pub positions: MropeBatch,
-    /// Patches of all images in the order of the ids, [P, patch values].
+    /// Patches of the distinct images, [P, patch values]. The samples of a group share their pictures.
     pub pixels: Vec<f32>,
-    /// Sizes of the images, in patches.
+    /// Sizes of the distinct images, in patches.
     pub grids: Vec<GridThw>,
+    /// The image tokens in the order of the ids, as rows of the distinct images' tokens.
+    pub image_rows: Vec<i64>,
     /// For each target the row of [B * T, C] that predicts it: the token before it.
     pub rows: Vec<i64>,
     /// The targets, in the order of `rows`.
@@ -44,17 +50,17 @@ impl MicroBatch {
         let mut batch = Self {
             ids: Vec::with_capacity(transcripts.len()),
             positions: MropeBatch::decode(&[]),
-            pixels: Vec::with_capacity(
-                transcripts.iter().flat_map(|one| &one.images).map(|image| image.values.len()).sum(),
-            ),
+            pixels: Vec::new(),
             grids: Vec::new(),
+            image_rows: Vec::new(),
             rows: Vec::new(),
             targets: Vec::new(),
             sequences: Vec::new(),
             shown: Vec::with_capacity(transcripts.len()),
         };
         let mut positions = Vec::with_capacity(transcripts.len());
-        for (row, transcript) in transcripts.into_iter().enumerate() {
+        let mut distinct = Distinct { merge: image_tokens.merge as usize, ..Distinct::default() };
+        for (row, transcript) in transcripts.iter().enumerate() {
             let grids: Vec<GridThw> = transcript
                 .images
                 .iter()
@@ -63,16 +69,15 @@ impl MicroBatch {
             let (own, _) = mrope_positions(&transcript.ids, image_tokens.id, &grids, image_tokens.merge)?;
             positions.push(own);
             let padding = longest - transcript.ids.len();
-            for target in transcript.targets {
+            for target in &transcript.targets {
                 batch.rows.push((row * longest + padding + target.at - 1) as i64);
                 batch.sequences.push(row);
-                batch.targets.push(target);
+                batch.targets.push(*target);
             }
-            for image in &transcript.images {
-                batch.pixels.extend_from_slice(&image.values);
+            for (image, grid) in transcript.images.iter().zip(grids) {
+                distinct.show(&mut batch, image, grid);
             }
-            batch.grids.extend(grids);
-            batch.ids.push(transcript.ids);
+            batch.ids.push(transcript.ids.clone());
             batch.shown.push(transcript.shown);
         }
         batch.positions = MropeBatch::left_padded(&positions);
@@ -87,6 +92,28 @@ impl MicroBatch {
     /// Tokens without padding.
     pub fn tokens(&self) -> usize {
         self.ids.iter().map(Vec::len).sum()
+    }
+}
+
+/// The images of a batch, each once: [`Arc`]s of one picture are known by where they point, and the transcripts keep them there.
+#[derive(Default)]
+struct Distinct {
+    merge: usize,
+    /// The first row of each image's tokens, and the row behind its last one.
+    rows: HashMap<*const Patches, (i64, i64)>,
+    tokens: i64,
+}
+
+impl Distinct {
+    fn show(&mut self, batch: &mut MicroBatch, image: &Arc<Patches>, grid: GridThw) {
+        let (from, to) = *self.rows.entry(Arc::as_ptr(image)).or_insert_with(|| {
+            let from = self.tokens;
+            self.tokens += (image.grid.patches() / (self.merge * self.merge)) as i64;
+            batch.pixels.extend_from_slice(&image.values);
+            batch.grids.push(grid);
+            (from, self.tokens)
+        });
+        batch.image_rows.extend(from..to);
     }
 }
 

@@ -22,7 +22,13 @@ pub fn target_logits(model: &Model, batch: &MicroBatch) -> Result<Tensor<2>, Mod
         (grids, Some(vision)) => {
             let width = vision.patch_values();
             let data = TensorData::new(batch.pixels.clone(), [batch.pixels.len() / width, width]);
-            Some(model.encode_images(Tensor::from_data(data, &device), grids)?)
+            let distinct = model.encode_images(Tensor::from_data(data, &device), grids)?;
+            if batch.image_rows.len() == distinct.dims()[0] {
+                Some(distinct)
+            } else {
+                let rows = TensorData::from(batch.image_rows.as_slice());
+                Some(distinct.select(0, Tensor::<1, Int>::from_data(rows, &device)))
+            }
         }
     };
     let embeds = model.embed(&batch.ids, images)?;

@@ -88,7 +88,7 @@ pub struct Transcript {
     /// The tokens of the replies, in order: where the response mask is true.
     pub targets: Vec<Target>,
     /// The views shown, in the order of their tokens.
-    pub images: Vec<Patches>,
+    pub images: Vec<Arc<Patches>>,
     /// How the image is shown.
     pub shown: Shown,
 }
@@ -176,7 +176,7 @@ impl TranscriptBuilder {
         }
         let (mut low, mut full) = (low, full);
         let mut taken = |view| if view == View::Low { low.take() } else { full.take() };
-        transcript.images = views.into_iter().filter_map(&mut taken).collect();
+        transcript.images = views.into_iter().filter_map(&mut taken).map(Arc::new).collect();
         if transcript.ids.len() > self.max_tokens {
             let (tokens, limit) = (transcript.ids.len(), self.max_tokens);
             let image_tokens = transcript.images.iter().map(|image| image.grid.tokens(self.processor.merge_size)).sum();

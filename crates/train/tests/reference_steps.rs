@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a vector that cannot be read fails the test")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use safetensors::SafeTensors;
@@ -47,7 +48,7 @@ fn transcript(tensors: &SafeTensors<'_>) -> Transcript {
             let grid = integers(tensors, "image_grid_thw");
             let grid = GridThw { t: grid[0] as u32, h: grid[1] as u32, w: grid[2] as u32 };
             let values = pixels.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            vec![Patches { values, grid }]
+            vec![Arc::new(Patches { values, grid })]
         },
     );
     Transcript { ids, targets, images, shown: Shown::Full }

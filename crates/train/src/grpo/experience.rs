@@ -38,7 +38,7 @@ impl Experience {
         }
         let mut images = Vec::with_capacity(conversation.images().len());
         for image in conversation.images() {
-            images.push(picture.patches(image.view)?.as_ref().clone());
+            images.push(picture.patches(image.view)?);
         }
         let shown = if images.len() > 1 { Shown::Resized } else { Shown::Direct };
         let advantages = vec![advantage; targets.len()];
