@@ -9,6 +9,7 @@ mod limits;
 mod measure;
 mod memory;
 mod report;
+mod rl;
 mod saved;
 mod workload;
 
@@ -24,6 +25,7 @@ use workload::Workload;
 
 const USAGE: &str = "\
 usage: visionthink-bench run CHECKPOINT OUT     measure a checkpoint; OUT gets `workload.json` and `visionthink.json`
+       visionthink-bench rl ROOT OUT            measure a step of GRPO as the repository in ROOT ships it; OUT as for `run`
        visionthink-bench make FOLDER            write the random 0.15 B checkpoint; nothing is done where it is
        visionthink-bench save CHECKPOINT OUT    save a checkpoint again, with values computed from it, for
                                                 `bench/peers/load_saved.py`
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let outcome = match arguments.as_slice() {
         [command, checkpoint, out] if command == Path::new("run") => run(checkpoint, out),
+        [command, root, out] if command == Path::new("rl") => rl::run(root, out),
         [command, folder] if command == Path::new("make") => checkpoint::make(folder),
         [command, checkpoint, out] if command == Path::new("save") => saved::save(checkpoint, out),
         _ => {

@@ -73,7 +73,14 @@ const ARROWS: &[Row] = &[
     Row {
         folder: "bench",
         package: "visionthink-bench",
-        may_use: &["visionthink-image", "visionthink-protocol", "visionthink-model", "visionthink-engine"],
+        may_use: &[
+            "visionthink-image",
+            "visionthink-protocol",
+            "visionthink-data",
+            "visionthink-model",
+            "visionthink-engine",
+            "visionthink-train",
+        ],
         burn: true,
     },
     Row { folder: "xtask", package: "xtask", may_use: &[], burn: false },

@@ -9,14 +9,19 @@ use serde_json::Value;
 use crate::peers;
 use crate::workspace::Workspace;
 
-/// What can be measured: the embedded model, and a random checkpoint of 0.15 B parameters.
-pub(crate) const NAMES: &[&str] = &["micro", "small"];
+/// What can be measured: the embedded model, a random checkpoint of 0.15 B parameters, and a step of GRPO.
+pub(crate) const NAMES: &[&str] = &["micro", "small", "rl"];
 
 /// Each checkpoint is measured in a process of its own, so that peaks of memory are its own too.
 pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<()> {
     let program = build(workspace)?;
     for name in if names.is_empty() { NAMES } else { names } {
         let out = workspace.target.join("bench").join(name);
+        if *name == "rl" {
+            succeed(Command::new(&program).arg("rl").arg(&workspace.root).arg(&out))?;
+            beside(workspace, "trl_grpo", &out)?;
+            continue;
+        }
         let checkpoint = match *name {
             "micro" => workspace.root.join("assets/micro"),
             _ => out.join("checkpoint"),
@@ -28,27 +33,31 @@ pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<()> {
             continue;
         }
         succeed(Command::new(&program).arg("run").arg(&checkpoint).arg(&out))?;
-        if peers::python(workspace).is_file() {
-            let theirs = out.join("transformers.json");
-            let workload = out.join("workload.json");
-            peers::run_script(workspace, "transformers_bench", &[workload.as_ref(), theirs.as_ref()])?;
-            print_comparison(&read(&out.join("visionthink.json"))?, &read(&theirs)?)?;
-        } else {
-            println!("for transformers beside it: `cargo xtask peers`, once");
-        }
-        println!();
+        beside(workspace, "transformers_bench", &out)?;
     }
     Ok(())
 }
 
-/// Builds the program, in the profile of `cargo run`: what is measured is what runs. Says where it is.
+/// Runs a peer on the workload in `out`, and prints its figures beside this project's.
+fn beside(workspace: &Workspace, script: &str, out: &Path) -> Result<()> {
+    if peers::python(workspace).is_file() {
+        let theirs = out.join(format!("{script}.json"));
+        let workload = out.join("workload.json");
+        peers::run_script(workspace, script, &[workload.as_ref(), theirs.as_ref()])?;
+        print_comparison(&read(&out.join("visionthink.json"))?, &read(&theirs)?)?;
+    } else {
+        println!("for a peer beside it: `cargo xtask peers`, once");
+    }
+    println!();
+    Ok(())
+}
+
+/// Builds the program, in the profile of `cargo run`: what is measured is what runs. Says where it is. The whole workspace is built:
+/// alone, the package would have its dependencies compiled once more with fewer features.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
-    let status = workspace
-        .cargo(&["build", "--package", "visionthink-bench"])
-        .status()
-        .context("`cargo build` did not start")?;
+    let status = workspace.cargo(&["build", "--workspace"]).status().context("`cargo build` did not start")?;
     if !status.success() {
-        bail!("`cargo build --package visionthink-bench` ended with {status}");
+        bail!("`cargo build --workspace` ended with {status}");
     }
     Ok(workspace.target.join("debug/visionthink-bench"))
 }
@@ -67,7 +76,8 @@ fn read(file: &Path) -> Result<Value> {
 
 /// Rows of one name beside each other. The ratio is above 1 where this project is the better one.
 fn print_comparison(ours: &Value, theirs: &Value) -> Result<()> {
-    println!("{:<28} {:>12} {:>12} {:>7}", "", "visionthink", "transformers", "ratio");
+    let peer = theirs["program"].as_str().unwrap_or("peer");
+    println!("{:<28} {:>12} {peer:>12} {:>7}", "", "visionthink", "ratio");
     for comparison in compare(ours, theirs)? {
         let Comparison { name, unit, ours, theirs, ratio } = comparison;
         println!("{name:<28} {ours:>12.1} {theirs:>12.1} {ratio:>7.2}  {unit}");

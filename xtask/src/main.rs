@@ -24,10 +24,10 @@ usage: cargo xtask COMMAND
   check [STEP]      everything that has to hold before a commit, cheapest first; or only the steps named:
                     format, arrows, licences, advisories, clippy, tests, docs
   reference [DIR]   run the reference-vector tests against the vectors in DIR (default: `fixtures/`)
-  bench [NAME]      speed, memory and the limits of this machine; NAME is `micro` or `small` (default: both);
-                    transformers beside it where its environment is set up
+  bench [NAME]      speed, memory and the limits of this machine; NAME is `micro`, `small` or `rl`, a step of GRPO
+                    (default: all); transformers and TRL beside it where their environment is set up
   peers [NAME ARG]  set up the Python environment in `target/peers`, and run `bench/peers/NAME.py` in it:
-                    `load_saved CHECKPOINT`, `transformers_bench WORKLOAD.json`
+                    `load_saved CHECKPOINT`, `transformers_bench WORKLOAD.json`, `trl_grpo WORKLOAD.json`
 ";
 
 fn main() -> ExitCode {
