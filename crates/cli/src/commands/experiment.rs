@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::args::ExperimentArguments;
 use crate::commands::sft::stop_on_ctrl_c;
 use crate::experiment::definition::Definition;
-use crate::experiment::{page, trial};
+use crate::experiment::{curves, page, trial};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress;
@@ -40,6 +40,10 @@ pub(crate) fn run(arguments: &ExperimentArguments) -> anyhow::Result<()> {
         }
     }
     bar.finish_and_clear();
+    for plot in &definition.plots {
+        let name = format!("{}-{}.svg", definition.experiment.name, plot.name);
+        fs_err::write(arguments.out.join(name), curves::draw(&definition, &trials, plot)?)?;
+    }
     let file = arguments.out.join(format!("{}.md", definition.experiment.name));
     fs_err::write(&file, page::render(&definition, &results, &command))?;
     output::line(&format!("{}", file.display()))?;

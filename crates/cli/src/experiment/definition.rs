@@ -76,6 +76,9 @@ pub(crate) struct Plot {
     pub(crate) metric: String,
     /// What the vertical axis is.
     pub(crate) axis: String,
+    /// Its lowest and highest value; found from the numbers without it.
+    #[serde(default)]
+    pub(crate) range: Option<(f64, f64)>,
 }
 
 /// A run file of either kind.

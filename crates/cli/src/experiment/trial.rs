@@ -1,5 +1,6 @@
 //! One run of an experiment: trained, measured, and written down once.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -136,4 +137,16 @@ fn held_out(checkpoint: &Path, experiment: &Experiment, device: &DeviceChoice) -
 fn commit() -> Option<String> {
     let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+/// Numbers of one key of `metrics.jsonl`, by step.
+pub(crate) fn curve(folder: &Path, key: &str) -> anyhow::Result<BTreeMap<u64, f64>> {
+    let text = fs_err::read_to_string(folder.join("metrics.jsonl"))?;
+    let mut points = BTreeMap::new();
+    for line in text.lines() {
+        let line: serde_json::Value = serde_json::from_str(line)?;
+        if let (Some(step), Some(value)) = (line["step"].as_u64(), line.get(key).and_then(serde_json::Value::as_f64)) {
+            points.insert(step, value);
+        }
+    }
+    Ok(points)
 }
