@@ -17,6 +17,8 @@ pub(crate) fn run(arguments: &ExperimentArguments) -> anyhow::Result<()> {
     fs_err::create_dir_all(&arguments.out)?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_ctrl_c(stop.clone())?;
+    // Asked once: the working tree may move on while the runs last.
+    let commit = trial::commit();
     let command = format!("visionthink experiment {}", arguments.file.display());
     let bar = progress::bar(trials.len() as u64, "runs");
     let mut results = vec![Vec::new(); definition.variants.len()];
@@ -27,7 +29,9 @@ pub(crate) fn run(arguments: &ExperimentArguments) -> anyhow::Result<()> {
             Some(result) => result,
             None => {
                 progress::say(&bar, &format!("{label}, seed {}", one.seed));
-                let Some(result) = trial::run(one, &definition.experiment, &arguments.device, &stop)? else {
+                let Some(result) =
+                    trial::run(one, &definition.experiment, &arguments.device, commit.as_deref(), &stop)?
+                else {
                     return Err(stopped(&command));
                 };
                 result

@@ -82,6 +82,7 @@ pub(crate) fn run(
     trial: &Trial,
     experiment: &Experiment,
     device: &DeviceChoice,
+    commit: Option<&str>,
     stop: &AtomicBool,
 ) -> anyhow::Result<Option<TrialResult>> {
     let (plain, _) = device.open()?;
@@ -108,7 +109,7 @@ pub(crate) fn run(
         return Ok(None);
     }
     let rows = held_out(&checkpoint, experiment, device)?;
-    let result = TrialResult { seed: trial.seed, commit: commit(), steps, ended_early, rows };
+    let result = TrialResult { seed: trial.seed, commit: commit.map(str::to_owned), steps, ended_early, rows };
     fs_err::write(folder.join(RESULT_FILE), serde_json::to_string_pretty(&result)? + "\n")?;
     Ok(Some(result))
 }
@@ -134,7 +135,8 @@ fn held_out(checkpoint: &Path, experiment: &Experiment, device: &DeviceChoice) -
     Ok(rows.iter().map(Measured::from).collect())
 }
 
-fn commit() -> Option<String> {
+/// The commit of the working tree, where there is one.
+pub(crate) fn commit() -> Option<String> {
     let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
