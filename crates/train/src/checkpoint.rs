@@ -12,6 +12,7 @@ use crate::config::OptimizerSection;
 use crate::error::TrainError;
 use crate::optimizer::{Moments, Optimizer};
 use crate::parameters::Parameters;
+use crate::replace::replace_file;
 
 /// Files of a checkpoint folder that belong to the tokenizer and the image processor.
 const SIDE_FILES: [&str; 11] = [
@@ -68,6 +69,14 @@ impl Checkpoints {
         Self { folder: run_folder.join("checkpoints") }
     }
 
+    /// Makes the folder that holds them.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create(&self) -> Result<(), TrainError> {
+        Ok(fs_err::create_dir_all(&self.folder)?)
+    }
+
     /// The folder of the newest checkpoint, if there is one.
     ///
     /// # Errors
@@ -95,37 +104,32 @@ impl Checkpoints {
         let name = format!("step-{}", saved.state.step);
         let (temporary, folder) = (self.folder.join(format!(".{name}.tmp")), self.folder.join(&name));
         remove(&temporary)?;
-        fs_err::create_dir_all(&temporary)?;
-        saved.model.save(&temporary, Dtype::F32)?;
-        copy_side_files(saved.side_files, &temporary)?;
-        let card = serde_json::json!({ "profile": saved.profile });
-        fs_err::write(temporary.join(CARD_FILE), format!("{card}\n"))?;
-        write_optimizer(&temporary.join(OPTIMIZER_FILE), saved.parameters, saved.optimizer)?;
-        let state = serde_json::to_string_pretty(&saved.state).expect("numbers have a JSON form");
-        fs_err::write(temporary.join(TRAINER_FILE), state + "\n")?;
-        flush(&temporary)?;
+        if let Err(error) = write(&temporary, saved) {
+            // Half a checkpoint is none, and where the disk is full its room is needed. The first error is the one to report.
+            let _ = remove(&temporary);
+            return Err(error);
+        }
         remove(&folder)?;
         fs_err::rename(&temporary, &folder)?;
         self.point_to(&name)?;
-        self.prune(keep)?;
+        self.prune(saved.state.step, keep)?;
         Ok(folder)
     }
 
     fn point_to(&self, name: &str) -> Result<(), TrainError> {
-        let temporary = self.folder.join(".latest.tmp");
-        fs_err::write(&temporary, format!("{name}\n"))?;
-        fs_err::OpenOptions::new().append(true).open(&temporary)?.sync_all()?;
-        fs_err::rename(&temporary, self.folder.join(LATEST_FILE))?;
-        Ok(())
+        Ok(replace_file(&self.folder.join(LATEST_FILE), &format!("{name}\n"))?)
     }
 
-    fn prune(&self, keep: usize) -> Result<(), TrainError> {
+    /// Removes the oldest beyond `keep`, and what a run that was killed has left behind `newest` or half written.
+    fn prune(&self, newest: u64, keep: usize) -> Result<(), TrainError> {
         let mut steps = BTreeMap::new();
         for entry in fs_err::read_dir(&self.folder)? {
-            let entry = entry?;
-            let step = entry.file_name().to_str().and_then(|name| name.strip_prefix("step-")?.parse::<u64>().ok());
-            if let Some(step) = step {
-                steps.insert(step, entry.path());
+            let path = entry?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            match name.strip_prefix("step-").and_then(|step| step.parse::<u64>().ok()) {
+                Some(step) if step <= newest => drop(steps.insert(step, path)),
+                None if !(name.starts_with(".step-") && name.ends_with(".tmp")) => {}
+                Some(_) | None => remove(&path)?,
             }
         }
         let surplus = steps.len().saturating_sub(keep);
@@ -203,6 +207,18 @@ pub fn export(from: &Path, to: &Path, dtype: Dtype, device: &burn::tensor::Devic
     let model = Model::load(from, &visionthink_model::LoadOptions::default(), device)?;
     model.save(to, dtype)?;
     copy_side_files(from, to)
+}
+
+fn write(folder: &Path, saved: &Saved<'_>) -> Result<(), TrainError> {
+    fs_err::create_dir_all(folder)?;
+    saved.model.save(folder, Dtype::F32)?;
+    copy_side_files(saved.side_files, folder)?;
+    let card = serde_json::json!({ "profile": saved.profile });
+    fs_err::write(folder.join(CARD_FILE), format!("{card}\n"))?;
+    write_optimizer(&folder.join(OPTIMIZER_FILE), saved.parameters, saved.optimizer)?;
+    let state = serde_json::to_string_pretty(&saved.state).expect("numbers have a JSON form");
+    fs_err::write(folder.join(TRAINER_FILE), state + "\n")?;
+    flush(folder)
 }
 
 fn write_optimizer(file: &Path, parameters: &Parameters, optimizer: &Optimizer) -> Result<(), TrainError> {

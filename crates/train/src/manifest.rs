@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::TrainError;
+use crate::replace::replace_file;
 
 const CONFIG_FILE: &str = "config.toml";
 
@@ -19,14 +20,14 @@ const FREE_SECTIONS: [&str; 2] = ["checkpoint", "log"];
 pub(crate) fn write_manifest(config: &impl Serialize, seed: u64, folder: &Path) -> Result<(), TrainError> {
     fs_err::create_dir_all(folder)?;
     let resolved = toml::to_string_pretty(config).expect("a run file that was read can be written");
-    fs_err::write(folder.join(CONFIG_FILE), resolved)?;
+    replace_file(&folder.join(CONFIG_FILE), &resolved)?;
     let manifest = serde_json::json!({
         "program": "visionthink-train",
         "version": env!("CARGO_PKG_VERSION"),
         "seed": seed,
         "threads": rayon::current_num_threads(),
     });
-    fs_err::write(folder.join("manifest.json"), format!("{manifest:#}\n"))?;
+    replace_file(&folder.join("manifest.json"), &format!("{manifest:#}\n"))?;
     Ok(())
 }
 

@@ -3,41 +3,27 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::tensor::Device;
 use visionthink_protocol::names::TOOL_CALL;
 
 use crate::batch::ImageTokens;
-use crate::checkpoint::{Checkpoints, Saved, TrainerState, resume};
 use crate::config::{StageSection, TrainConfig};
 use crate::curriculum::Curriculum;
 use crate::error::TrainError;
 use crate::evaluate::{Evaluation, HeldOut, Share};
-use crate::init::{side_files, start_model};
 use crate::loader::Loader;
-use crate::log::{MetricsLog, Record};
-use crate::manifest::{check_unchanged, write_manifest};
-use crate::optimizer::Optimizer;
-use crate::parameters::{Parameters, check_lr_factors};
+use crate::log::Record;
 use crate::schedule::learning_rate_factor;
 use crate::source::Source;
 use crate::step::{StepOutcome, step};
+use crate::training_run::{Learning, RunFile, Start, TrainingRun, image_tokens};
 use crate::transcript::{Shown, TranscriptBuilder};
-use crate::workers::Workers;
 
 /// Sequences in one pass of an evaluation.
 const EVAL_BATCH: usize = 32;
-
-/// Where a run begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// At step 0; the run folder must have no checkpoints.
-    Fresh,
-    /// Behind the newest checkpoint.
-    Resume,
-}
 
 /// What happens in a run, as it happens.
 #[derive(Debug)]
@@ -100,195 +86,125 @@ pub fn train(
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<Report, TrainError> {
     let began = Instant::now();
-    let mut run = Run::prepare(config, device, start)?;
-    let (from, total) = (run.state.step, config.total_steps());
-    observe(Event::Started { from_step: from, total_steps: total, parameters: run.parameters.count() });
-    let mut loader = run.loader(from, total)?;
-    let mut losses = Vec::new();
-    while run.state.step < total && !stop.load(Ordering::Relaxed) {
-        let stage = config.stage_at(run.state.step);
-        let lr_factor = learning_rate_factor(&config.schedule, run.state.step, total);
-        let batches = match loader.next_step() {
-            Ok(batches) => batches,
-            Err(error) => {
-                // What is learned so far is kept, whatever the data has come to.
-                if run.saved_step != Some(run.state.step) && run.state.step > from {
-                    observe(Event::Saved(run.save()?));
-                }
-                return Err(error);
-            }
-        };
-        let outcome = step(
-            &mut run.workers,
-            &mut run.parameters,
-            &mut run.optimizer,
-            &batches,
-            lr_factor,
-            config.step.clip_norm,
-        )?;
-        run.count(&outcome)?;
-        losses.push(outcome.loss);
-        run.interval.add(&outcome);
-        observe(Event::Step { step: run.state.step, stage, outcome: &outcome });
-        let last = run.state.step == total;
-        if last || run.state.step.is_multiple_of(config.log.every) {
-            observe(Event::Logged(&run.log_interval(lr_factor * config.optimizer.lr)?));
-        }
-        if last || run.state.step.is_multiple_of(config.log.eval_every) {
-            observe(Event::Evaluated(run.evaluate()?));
-        }
-        if last || run.state.step.is_multiple_of(config.checkpoint.every) {
-            observe(Event::Saved(run.save()?));
-        }
-    }
-    if run.saved_step != Some(run.state.step) {
-        observe(Event::Saved(run.save()?));
-    }
-    Ok(run.report(losses, began.elapsed().as_secs_f64()))
+    let mut imitation = Imitation::prepare(config, device, start)?;
+    observe(Event::Started {
+        from_step: imitation.run.state.step,
+        total_steps: config.total_steps(),
+        parameters: imitation.learning.parameters.count(),
+    });
+    let ended = imitation.steps(stop, observe);
+    // What is learned so far is kept, whatever the data or the disk has come to.
+    let saved = if imitation.run.is_unsaved(&ended) { imitation.save(observe) } else { Ok(()) };
+    ended.and(saved)?;
+    Ok(imitation.report(began.elapsed().as_secs_f64()))
 }
 
 /// A run between two steps.
-struct Run<'a> {
+struct Imitation<'a> {
     config: &'a TrainConfig,
-    workers: Workers,
-    parameters: Parameters,
-    optimizer: Optimizer,
-    state: TrainerState,
-    skipped_in_a_row: u32,
-    source: Arc<Source>,
+    run: TrainingRun,
+    learning: Learning,
+    loader: Loader,
     builder: Arc<TranscriptBuilder>,
-    image_tokens: ImageTokens,
     held_out: HeldOut,
     evaluation: Option<Evaluation>,
-    side_files: PathBuf,
-    checkpoints: Checkpoints,
-    saved_step: Option<u64>,
-    checkpoint: PathBuf,
-    log: MetricsLog,
+    losses: Vec<f64>,
     interval: Interval,
 }
 
-impl<'a> Run<'a> {
+impl<'a> Imitation<'a> {
     fn prepare(config: &'a TrainConfig, device: &Device, start: Start) -> Result<Self, TrainError> {
-        let folder = config.folder();
-        let checkpoints = Checkpoints::of_run(&folder);
-        let latest = checkpoints.latest()?;
-        let mut model_section = config.model.clone();
-        match (start, &latest) {
-            (Start::Fresh, Some(_)) => return Err(TrainError::RunExists { folder }),
-            (Start::Resume, None) => return Err(TrainError::NothingToResume { folder }),
-            (Start::Resume, Some(latest)) => {
-                check_unchanged(&folder, config)?;
-                model_section.checkpoint = Some(latest.clone());
-            }
-            (Start::Fresh, None) => {}
-        }
-        let side_files = side_files(&config.model);
-        let model = start_model(&model_section, config.run.seed, &device.clone().autodiff())?;
-        let parameters = Parameters::of(&model, &config.model.trainable)?;
-        check_lr_factors(&model, &config.optimizer)?;
-        let (optimizer, state) = match (start, &latest) {
-            (Start::Resume, Some(latest)) => resume(latest, &parameters, config.optimizer.clone())?,
-            _ => (Optimizer::new(config.optimizer.clone(), &parameters), TrainerState::new(config.run.seed)),
+        let file = RunFile {
+            run: &config.run,
+            model: &config.model,
+            profile: &config.data.profile,
+            optimizer: &config.optimizer,
+            step: &config.step,
+            checkpoint: &config.checkpoint,
+            total_steps: config.total_steps(),
         };
-        if state.seed != config.run.seed {
-            let problem = format!("the run has seed {}, `run.seed` is {}", state.seed, config.run.seed);
-            return Err(TrainError::Checkpoint { file: latest.unwrap_or(folder), problem });
-        }
-        let sizes = model.config();
-        let merge = sizes.vision.as_ref().map_or(1, |vision| vision.spatial_merge_size as u32);
-        let image_tokens = ImageTokens { id: sizes.image_token_id(), merge };
-        let max_tokens = sizes.text.max_position_embeddings;
-        let builder = TranscriptBuilder::new(&side_files, &config.data.profile, config.loss, max_tokens)?;
+        let (run, learning) = TrainingRun::prepare(file, config, device, start)?;
+        let image_tokens = image_tokens(&learning.workers);
+        let max_tokens = learning.workers.model().config().text.max_position_embeddings;
+        let builder = TranscriptBuilder::new(&run.side_files, &config.data.profile, config.loss, max_tokens)?;
         let source = Source::open(config.data.synthetic.as_ref(), config.data.files.as_ref())?;
         let views = views_of(&config.stages);
         let held_out = HeldOut::new(&source, &builder, &views, config.log.eval_questions, EVAL_BATCH, image_tokens)?;
-        let workers = Workers::new(parameters.write_into(model), config.step.workers)?;
-        write_manifest(config, config.run.seed, &folder)?;
-        Ok(Self {
-            config,
-            workers,
-            parameters,
-            optimizer,
-            state,
-            skipped_in_a_row: 0,
-            source: Arc::new(source),
-            builder: Arc::new(builder),
-            image_tokens,
-            held_out,
-            evaluation: None,
-            side_files,
-            checkpoints,
-            saved_step: latest.is_some().then_some(state.step),
-            checkpoint: latest.unwrap_or_default(),
-            log: MetricsLog::open(&folder, state.step)?,
-            interval: Interval::new(),
-        })
+        let builder = Arc::new(builder);
+        let loader = loader(config, run.state.step, Arc::new(source), builder.clone(), image_tokens)?;
+        let (evaluation, losses, interval) = (None, Vec::new(), Interval::new());
+        Ok(Self { config, run, learning, loader, builder, held_out, evaluation, losses, interval })
     }
 
-    fn loader(&self, from: u64, to: u64) -> Result<Loader, TrainError> {
-        let curriculum =
-            Curriculum::new(self.config.clone(), self.source.clone(), self.builder.clone(), self.image_tokens);
-        Ok(Loader::start(from, to, self.config.data.threads, move |step| curriculum.batches(step))?)
-    }
-
-    /// Counts a step, and gives up where too many in a row were skipped.
-    fn count(&mut self, outcome: &StepOutcome) -> Result<(), TrainError> {
-        self.state.step += 1;
-        self.state.optimizer_steps = self.optimizer.steps();
-        if !outcome.skipped {
-            self.skipped_in_a_row = 0;
-            return Ok(());
-        }
-        self.state.skipped += 1;
-        self.skipped_in_a_row += 1;
-        tracing::warn!(step = self.state.step, loss = outcome.loss, norm = outcome.gradient_norm, "step skipped");
-        if self.skipped_in_a_row > self.config.step.max_skipped {
-            return Err(TrainError::Diverged { step: self.state.step, skipped: self.skipped_in_a_row });
+    fn steps(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+        let config = self.config;
+        while self.run.goes_on(stop) {
+            let stage = config.stage_at(self.run.state.step);
+            let lr_factor = learning_rate_factor(&config.schedule, self.run.state.step, config.total_steps());
+            let batches = self.loader.next_step()?;
+            let Learning { workers, parameters, optimizer } = &mut self.learning;
+            let outcome = step(workers, parameters, optimizer, &batches, lr_factor, config.step.clip_norm)?;
+            self.run.count(outcome.skipped, optimizer)?;
+            self.losses.push(outcome.loss);
+            self.interval.add(&outcome);
+            observe(Event::Step { step: self.run.state.step, stage, outcome: &outcome });
+            if self.run.is_due(config.log.every) {
+                observe(Event::Logged(&self.log_interval(lr_factor * config.optimizer.lr)?));
+            }
+            if self.run.is_due(config.log.eval_every) {
+                observe(Event::Evaluated(self.evaluate()?));
+            }
+            if self.run.is_due(config.checkpoint.every) {
+                self.save(observe)?;
+            }
         }
         Ok(())
     }
 
     fn log_interval(&mut self, lr: f64) -> Result<Record, TrainError> {
-        let mut record = std::mem::replace(&mut self.interval, Interval::new()).record(self.state.step);
+        let mut record = std::mem::replace(&mut self.interval, Interval::new()).record(self.run.state.step);
         record.put("train/lr", lr);
-        record.put("train/skipped", self.state.skipped as f64);
-        self.log.write(&record)?;
+        record.put("train/skipped", self.run.state.skipped as f64);
+        self.run.log.write(&record)?;
         Ok(record)
     }
 
     fn evaluate(&mut self) -> Result<&Evaluation, TrainError> {
         let call_id = self.builder.tokenizer().token_to_id(TOOL_CALL);
-        let evaluation = self.held_out.evaluate(&self.workers, call_id, self.state.step)?;
-        self.log.write(&evaluation.record())?;
+        let evaluation = self.held_out.evaluate(&self.learning.workers, call_id, self.run.state.step)?;
+        self.run.log.write(&evaluation.record())?;
         Ok(self.evaluation.insert(evaluation))
     }
 
-    fn save(&mut self) -> Result<&Path, TrainError> {
-        let saved = Saved {
-            model: self.workers.model(),
-            side_files: &self.side_files,
-            profile: &self.config.data.profile,
-            parameters: &self.parameters,
-            optimizer: &self.optimizer,
-            state: self.state,
-        };
-        self.checkpoint = self.checkpoints.save(&saved, self.config.checkpoint.keep)?;
-        self.saved_step = Some(self.state.step);
-        Ok(&self.checkpoint)
+    fn save(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+        let Learning { workers, parameters, optimizer } = &self.learning;
+        observe(Event::Saved(self.run.save(workers, parameters, optimizer)?));
+        Ok(())
     }
 
-    fn report(self, losses: Vec<f64>, seconds: f64) -> Report {
+    fn report(self, seconds: f64) -> Report {
         Report {
-            step: self.state.step,
+            step: self.run.state.step,
             total_steps: self.config.total_steps(),
-            checkpoint: self.checkpoint,
-            losses,
-            skipped: self.state.skipped,
+            checkpoint: self.run.checkpoint,
+            losses: self.losses,
+            skipped: self.run.state.skipped,
             evaluation: self.evaluation,
             seconds,
         }
     }
+}
+
+/// Draws the batches of the steps behind `from`.
+fn loader(
+    config: &TrainConfig,
+    from: u64,
+    source: Arc<Source>,
+    builder: Arc<TranscriptBuilder>,
+    image_tokens: ImageTokens,
+) -> Result<Loader, TrainError> {
+    let curriculum = Curriculum::new(config.clone(), source, builder, image_tokens);
+    Ok(Loader::start(from, config.total_steps(), config.data.threads, move |step| curriculum.batches(step))?)
 }
 
 /// The views that any stage draws.

@@ -1,7 +1,7 @@
 //! A run of reinforcement learning, from the run file to the last checkpoint.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -11,7 +11,6 @@ use visionthink_protocol::Mode;
 use visionthink_reward::{BatchFilter, FilterConfig, FilterCounts, FilterStep};
 
 use crate::batch::ImageTokens;
-use crate::checkpoint::{Checkpoints, Saved, TrainerState, resume};
 use crate::error::TrainError;
 use crate::grpo::config::GrpoConfig;
 use crate::grpo::experience::{Experience, policy_batches};
@@ -19,14 +18,10 @@ use crate::grpo::generation::{Asked, Generation, Questioner};
 use crate::grpo::measure::{PolicyEvaluation, Tally};
 use crate::grpo::scoring::{Group, score_group};
 use crate::grpo::update::{Learner, PolicyOutcome, UpdateSettings, update};
-use crate::init::{side_files, start_model};
-use crate::log::{MetricsLog, Record};
-use crate::manifest::{check_unchanged, write_manifest};
-use crate::optimizer::Optimizer;
-use crate::parameters::{Parameters, check_lr_factors};
-use crate::run::Start;
+use crate::init::start_model;
+use crate::log::Record;
 use crate::schedule::learning_rate_factor;
-use crate::workers::Workers;
+use crate::training_run::{Learning, RunFile, Start, TrainingRun, image_tokens};
 
 /// What happens in a run, as it happens.
 #[derive(Debug)]
@@ -87,46 +82,17 @@ pub fn train_policy(
     observe: &mut dyn FnMut(GrpoEvent<'_>),
 ) -> Result<GrpoReport, TrainError> {
     let began = Instant::now();
-    let mut run = Run::prepare(config, device, start)?;
-    let total_steps = config.rollout.steps;
-    observe(GrpoEvent::Started { from_step: run.state.step, total_steps, parameters: run.learner.parameters.count() });
-    let mut rewards = Vec::new();
-    while run.state.step < total_steps && !stop.load(Ordering::Relaxed) {
-        let batch = match run.collect() {
-            Ok(batch) => batch,
-            Err(error) => {
-                // What is learned so far is kept, whatever the data has come to.
-                if run.state.step > 0 && run.saved_step != Some(run.state.step) {
-                    observe(GrpoEvent::Saved(run.save()?));
-                }
-                return Err(error);
-            }
-        };
-        let outcome = run.learn(&batch)?;
-        rewards.push(batch.tally.reward / batch.tally.rollouts as f64);
-        observe(GrpoEvent::Step { step: run.state.step, outcome: &outcome, tally: &batch.tally });
-        let last = run.state.step == total_steps;
-        if last || run.state.step.is_multiple_of(config.log.every) {
-            observe(GrpoEvent::Logged(&run.log_step(&batch, &outcome)?));
-        }
-        if config.log.eval_questions > 0 && (last || run.state.step.is_multiple_of(config.log.eval_every)) {
-            observe(GrpoEvent::Evaluated(run.evaluate()?));
-        }
-        if last || run.state.step.is_multiple_of(config.checkpoint.every) {
-            observe(GrpoEvent::Saved(run.save()?));
-        }
-    }
-    if run.saved_step != Some(run.state.step) {
-        observe(GrpoEvent::Saved(run.save()?));
-    }
-    Ok(GrpoReport {
-        step: run.state.step,
-        total_steps,
-        checkpoint: run.checkpoint,
-        rewards,
-        evaluation: run.evaluation,
-        seconds: began.elapsed().as_secs_f64(),
-    })
+    let mut reinforcement = Reinforcement::prepare(config, device, start)?;
+    observe(GrpoEvent::Started {
+        from_step: reinforcement.run.state.step,
+        total_steps: config.rollout.steps,
+        parameters: reinforcement.learner.parameters.count(),
+    });
+    let ended = reinforcement.steps(stop, observe);
+    // What is learned so far is kept, whatever the data, the judge or the disk has come to.
+    let saved = if reinforcement.run.is_unsaved(&ended) { reinforcement.save(observe) } else { Ok(()) };
+    ended.and(saved)?;
+    Ok(reinforcement.report(began.elapsed().as_secs_f64()))
 }
 
 /// The rollouts of a step: those to learn from, and counts over all that were generated.
@@ -139,74 +105,62 @@ struct StepBatch {
 }
 
 /// A run between two steps.
-struct Run<'a> {
+struct Reinforcement<'a> {
     config: &'a GrpoConfig,
+    run: TrainingRun,
     questioner: Questioner,
     learner: Learner,
     image_tokens: ImageTokens,
     held_out: Vec<Asked>,
     evaluation: Option<PolicyEvaluation>,
-    state: TrainerState,
-    skipped_in_a_row: u32,
-    side_files: PathBuf,
-    checkpoints: Checkpoints,
-    checkpoint: PathBuf,
-    saved_step: Option<u64>,
-    log: MetricsLog,
+    rewards: Vec<f64>,
     update_seconds: f64,
 }
 
-impl<'a> Run<'a> {
+impl<'a> Reinforcement<'a> {
     fn prepare(config: &'a GrpoConfig, device: &Device, start: Start) -> Result<Self, TrainError> {
-        let folder = config.folder();
-        let checkpoints = Checkpoints::of_run(&folder);
-        let latest = checkpoints.latest()?;
-        let mut model_section = config.model.clone();
-        match (start, &latest) {
-            (Start::Fresh, Some(_)) => return Err(TrainError::RunExists { folder }),
-            (Start::Resume, None) => return Err(TrainError::NothingToResume { folder }),
-            (Start::Resume, Some(latest)) => {
-                check_unchanged(&folder, config)?;
-                model_section.checkpoint = Some(latest.clone());
-            }
-            (Start::Fresh, None) => {}
-        }
+        let file = RunFile {
+            run: &config.run,
+            model: &config.model,
+            profile: &config.data.profile,
+            optimizer: &config.optimizer,
+            step: &config.step,
+            checkpoint: &config.checkpoint,
+            total_steps: config.rollout.steps,
+        };
+        let (run, Learning { workers, parameters, optimizer }) = TrainingRun::prepare(file, config, device, start)?;
         // Always the model that the run began with, whatever it goes on from.
         let reference = if config.policy.kl_coefficient > 0.0 {
             Some(start_model(&config.model, config.run.seed, device)?)
         } else {
             None
         };
-        let side_files = side_files(&config.model);
-        let model = start_model(&model_section, config.run.seed, &device.clone().autodiff())?;
-        let parameters = Parameters::of(&model, &config.model.trainable)?;
-        check_lr_factors(&model, &config.optimizer)?;
-        let (optimizer, state) = match (start, &latest) {
-            (Start::Resume, Some(latest)) => resume(latest, &parameters, config.optimizer.clone())?,
-            _ => (Optimizer::new(config.optimizer.clone(), &parameters), TrainerState::new(config.run.seed)),
-        };
-        let merge = model.config().vision.as_ref().map_or(1, |vision| vision.spatial_merge_size as u32);
-        let image_tokens = ImageTokens { id: model.config().image_token_id(), merge };
-        let workers = Workers::new(parameters.write_into(model), config.step.workers)?;
-        let questioner = Questioner::new(config, ModelFolder::open(&side_files)?, workers.model().valid())?;
+        let image_tokens = image_tokens(&workers);
+        let questioner = Questioner::new(config, ModelFolder::open(&run.side_files)?, workers.model().valid())?;
         let held_out = questioner.held_out(config.log.eval_questions)?;
-        write_manifest(config, config.run.seed, &folder)?;
-        Ok(Self {
-            config,
-            questioner,
-            learner: Learner { workers, parameters, optimizer, reference },
-            image_tokens,
-            held_out,
-            evaluation: None,
-            state,
-            skipped_in_a_row: 0,
-            side_files,
-            checkpoints,
-            checkpoint: latest.clone().unwrap_or_default(),
-            saved_step: latest.is_some().then_some(state.step),
-            log: MetricsLog::open(&folder, state.step)?,
-            update_seconds: 0.0,
-        })
+        let learner = Learner { workers, parameters, optimizer, reference };
+        let (evaluation, rewards, update_seconds) = (None, Vec::new(), 0.0);
+        Ok(Self { config, run, questioner, learner, image_tokens, held_out, evaluation, rewards, update_seconds })
+    }
+
+    fn steps(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(GrpoEvent<'_>)) -> Result<(), TrainError> {
+        let config = self.config;
+        while self.run.goes_on(stop) {
+            let batch = self.collect()?;
+            let outcome = self.learn(&batch)?;
+            self.rewards.push(batch.tally.reward / batch.tally.rollouts as f64);
+            observe(GrpoEvent::Step { step: self.run.state.step, outcome: &outcome, tally: &batch.tally });
+            if self.run.is_due(config.log.every) {
+                observe(GrpoEvent::Logged(&self.log_step(&batch, &outcome)?));
+            }
+            if config.log.eval_questions > 0 && self.run.is_due(config.log.eval_every) {
+                observe(GrpoEvent::Evaluated(self.evaluate()?));
+            }
+            if self.run.is_due(config.checkpoint.every) {
+                self.save(observe)?;
+            }
+        }
+        Ok(())
     }
 
     /// Generates until there are enough groups with a spread.
@@ -223,7 +177,7 @@ impl<'a> Run<'a> {
         let mut tally = Tally::default();
         let mut scored: Vec<(Asked, Vec<visionthink_engine::Rollout>, Group)> = Vec::new();
         loop {
-            let Generation { asked, rollouts } = self.questioner.generate(self.state.step, filter.generations())?;
+            let Generation { asked, rollouts } = self.questioner.generate(self.run.state.step, filter.generations())?;
             let mut generation = Vec::with_capacity(asked.len());
             for (one, rollouts) in asked.into_iter().zip(rollouts) {
                 let group = score_group(&rollouts, &one.question, &self.config.reward, self.config.advantage);
@@ -236,7 +190,7 @@ impl<'a> Run<'a> {
                 FilterStep::Ready(groups) => groups,
                 FilterStep::LimitReached if filter.held() == 0 => {
                     return Err(TrainError::NoSpread {
-                        step: self.state.step + 1,
+                        step: self.run.state.step + 1,
                         generations: filter.generations(),
                         rollouts: tally.rollouts,
                     });
@@ -271,27 +225,16 @@ impl<'a> Run<'a> {
             temperature: self.config.rollout.temperature,
             clip_norm: self.config.step.clip_norm,
         };
-        let lr_factor = learning_rate_factor(&self.config.schedule, self.state.step, self.config.rollout.steps);
+        let lr_factor = learning_rate_factor(&self.config.schedule, self.run.state.step, self.config.rollout.steps);
         let outcome = update(&mut self.learner, &batches, &settings, lr_factor)?;
         self.questioner.follow(self.learner.workers.model().valid());
         self.update_seconds = began.elapsed().as_secs_f64();
-        self.state.step += 1;
-        self.state.optimizer_steps = self.learner.optimizer.steps();
-        if !outcome.skipped {
-            self.skipped_in_a_row = 0;
-            return Ok(outcome);
-        }
-        self.state.skipped += 1;
-        self.skipped_in_a_row += 1;
-        tracing::warn!(step = self.state.step, norm = outcome.gradient_norm, "step skipped");
-        if self.skipped_in_a_row > self.config.step.max_skipped {
-            return Err(TrainError::Diverged { step: self.state.step, skipped: self.skipped_in_a_row });
-        }
+        self.run.count(outcome.skipped, &self.learner.optimizer)?;
         Ok(outcome)
     }
 
     fn log_step(&mut self, batch: &StepBatch, outcome: &PolicyOutcome) -> Result<Record, TrainError> {
-        let mut record = Record::new(self.state.step);
+        let mut record = Record::new(self.run.state.step);
         let rollouts = batch.tally.rollouts as f64;
         record.put("train/reward", batch.tally.reward / rollouts);
         record.put("train/well_formed", batch.tally.well_formed as f64 / rollouts);
@@ -314,33 +257,36 @@ impl<'a> Run<'a> {
         let counters = self.questioner.engine().counters();
         record.put("tokens/prefilled_total", counters.prefilled_tokens as f64);
         record.put("tokens/reused_total", counters.reused_tokens as f64);
-        record.put("train/skipped", self.state.skipped as f64);
-        self.log.write(&record)?;
+        record.put("train/skipped", self.run.state.skipped as f64);
+        self.run.log.write(&record)?;
         Ok(record)
     }
 
     fn evaluate(&mut self) -> Result<&PolicyEvaluation, TrainError> {
-        let mut evaluation = PolicyEvaluation { step: self.state.step, ..PolicyEvaluation::default() };
+        let mut evaluation = PolicyEvaluation { step: self.run.state.step, ..PolicyEvaluation::default() };
         let judge = self.config.reward.judge;
         for (mode, tally) in [(Mode::Adaptive, &mut evaluation.adaptive), (Mode::Full, &mut evaluation.full)] {
             let rollouts = self.questioner.ask(&self.held_out, mode)?;
             *tally = PolicyEvaluation::tally(&self.held_out, &rollouts, judge);
         }
-        self.log.write(&evaluation.record())?;
+        self.run.log.write(&evaluation.record())?;
         Ok(self.evaluation.insert(evaluation))
     }
 
-    fn save(&mut self) -> Result<&Path, TrainError> {
-        let saved = Saved {
-            model: self.learner.workers.model(),
-            side_files: &self.side_files,
-            profile: &self.config.data.profile,
-            parameters: &self.learner.parameters,
-            optimizer: &self.learner.optimizer,
-            state: self.state,
-        };
-        self.checkpoint = self.checkpoints.save(&saved, self.config.checkpoint.keep)?;
-        self.saved_step = Some(self.state.step);
-        Ok(&self.checkpoint)
+    fn save(&mut self, observe: &mut dyn FnMut(GrpoEvent<'_>)) -> Result<(), TrainError> {
+        let Learner { workers, parameters, optimizer, .. } = &self.learner;
+        observe(GrpoEvent::Saved(self.run.save(workers, parameters, optimizer)?));
+        Ok(())
+    }
+
+    fn report(self, seconds: f64) -> GrpoReport {
+        GrpoReport {
+            step: self.run.state.step,
+            total_steps: self.config.rollout.steps,
+            checkpoint: self.run.checkpoint,
+            rewards: self.rewards,
+            evaluation: self.evaluation,
+            seconds,
+        }
     }
 }

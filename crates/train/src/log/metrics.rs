@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::EventWriter;
 use crate::error::TrainError;
+use crate::replace::replace_file;
 
 /// Numbers of one step, in the order they are written.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -56,7 +57,7 @@ impl MetricsLog {
             let text = fs_err::read_to_string(&path)?;
             let done = |line: &&str| step_of(line).is_some_and(|of| of <= step);
             let kept: Vec<&str> = text.split_inclusive('\n').filter(done).collect();
-            fs_err::write(&path, kept.concat())?;
+            replace_file(&path, &kept.concat())?;
         }
         let lines = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self { lines, events: EventWriter::create(&run_folder.join("tensorboard"))? })
