@@ -53,20 +53,38 @@ impl Decoder {
     ) -> Tensor<3> {
         let [rows, tokens, _] = embeds.dims();
         assert_eq!([rows, tokens], [batch.batch(), batch.tokens()], "embeddings and positions describe one batch");
-        let rope = RopeTable::mrope(batch, &config.text, &embeds.device(), embeds.dtype());
-        let mask = AttentionMask::causal(match cache.as_deref_mut() {
-            Some(cache) => cache.open_columns(batch),
-            None => batch.valid().to_vec(),
-        });
+        let geometry = self.geometry(&embeds, batch, cache.as_deref_mut(), config);
         let mut x = embeds;
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, &rope, &mask, cache.as_deref_mut().map(|cache| (cache, index)));
+            x = layer.forward(x, &geometry, cache.as_deref_mut().map(|cache| (cache, index)));
             if let Some(trace) = trace.as_deref_mut() {
                 trace.layers.push(x.clone());
             }
         }
         self.norm.forward(x)
     }
+
+    /// What all layers share, on the device of the embeddings.
+    pub(crate) fn geometry(
+        &self,
+        embeds: &Tensor<3>,
+        batch: &MropeBatch,
+        cache: Option<&mut KvCache>,
+        config: &Config,
+    ) -> Geometry {
+        let valid = match cache {
+            Some(cache) => cache.open_columns(batch),
+            None => batch.valid().to_vec(),
+        };
+        let rope = RopeTable::mrope(batch, &config.text, &embeds.device(), embeds.dtype());
+        Geometry { rope, mask: AttentionMask::causal(valid) }
+    }
+}
+
+/// Where the tokens of a chunk are, and what they see.
+pub(crate) struct Geometry {
+    rope: RopeTable,
+    mask: AttentionMask,
 }
 
 /// `x += attention(norm(x)); x += mlp(norm(x))`.
@@ -93,13 +111,8 @@ impl DecoderLayer {
         }
     }
 
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        rope: &RopeTable,
-        mask: &AttentionMask,
-        cache: Option<(&mut KvCache, usize)>,
-    ) -> Tensor<3> {
+    pub(crate) fn forward(&self, x: Tensor<3>, geometry: &Geometry, cache: Option<(&mut KvCache, usize)>) -> Tensor<3> {
+        let Geometry { rope, mask } = geometry;
         let x = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rope, mask, cache);
         x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x))
     }
