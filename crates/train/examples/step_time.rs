@@ -49,7 +49,7 @@ fn main() -> Result<(), TrainError> {
         let began = Instant::now();
         let logits = target_logits(workers.model(), &batches[0])?;
         let forward = began.elapsed().as_secs_f64();
-        let loss = weighted_loss(logits, &batches[0]);
+        let loss = weighted_loss(logits, &batches[0], 0..batches[0].targets.len());
         let mut gradients = loss.backward();
         let backward = began.elapsed().as_secs_f64();
         parameters.take_gradients(workers.model(), &mut gradients);
@@ -62,7 +62,7 @@ fn main() -> Result<(), TrainError> {
     }
     for _ in 0..4 {
         let began = Instant::now();
-        let outcome = step(&mut workers, &mut parameters, &mut optimizer, &batches, 1.0, config.step.clip_norm)?;
+        let outcome = step(&mut workers, &mut parameters, &mut optimizer, &batches, 1.0, &config.step)?;
         eprintln!("step {:.3} s, loss {:.3}", began.elapsed().as_secs_f64(), outcome.loss);
     }
     let began = Instant::now();

@@ -1,5 +1,9 @@
 //! From transcripts to what one forward pass takes.
 
+use std::ops::Range;
+
+use burn::Tensor;
+use burn::tensor::{Device, Int, TensorData};
 use visionthink_model::{GridThw, ModelError, MropeBatch, mrope_positions};
 
 use crate::transcript::{Shown, Target, Transcript};
@@ -77,6 +81,12 @@ impl MicroBatch {
         }
         batch.positions = MropeBatch::left_padded(&positions);
         Ok(batch)
+    }
+
+    /// Ids of the targets in `rows`, `[N]`.
+    pub fn target_ids(&self, rows: Range<usize>, device: &Device) -> Tensor<1, Int> {
+        let ids: Vec<i64> = self.targets[rows].iter().map(|target| i64::from(target.id)).collect();
+        Tensor::from_data(TensorData::from(ids.as_slice()), device)
     }
 
     /// Sum of the weights of all targets.

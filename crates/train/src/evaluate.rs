@@ -175,7 +175,7 @@ fn ask(
         Some(_) if decided => softmax(logits.clone(), 1).try_to_vec_as().expect("floats read back"),
         _ => Vec::new(),
     };
-    for (at, hit) in hits(logits, batch).into_iter().enumerate() {
+    for (at, hit) in hits(logits, batch, 0..batch.targets.len()).into_iter().enumerate() {
         let row = &mut answered[batch.sequences[at]];
         match batch.targets[at].kind {
             TargetKind::Answer | TargetKind::Tag => row.right &= hit,

@@ -118,14 +118,8 @@ pub fn train(
                 return Err(error);
             }
         };
-        let outcome = step(
-            &mut run.workers,
-            &mut run.parameters,
-            &mut run.optimizer,
-            &batches,
-            lr_factor,
-            config.step.clip_norm,
-        )?;
+        let outcome =
+            step(&mut run.workers, &mut run.parameters, &mut run.optimizer, &batches, lr_factor, &config.step)?;
         run.count(&outcome)?;
         losses.push(outcome.loss);
         run.interval.add(&outcome);

@@ -7,14 +7,14 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Device;
 use visionthink_engine::{Backend, ModelFolder};
-use visionthink_protocol::Mode;
+use visionthink_protocol::{FinishReason, Mode};
 use visionthink_reward::{BatchFilter, FilterConfig, FilterCounts, FilterStep};
 
 use crate::batch::ImageTokens;
 use crate::checkpoint::{Checkpoints, Saved, TrainerState, resume};
 use crate::error::TrainError;
 use crate::grpo::config::GrpoConfig;
-use crate::grpo::experience::{Experience, policy_batches};
+use crate::grpo::experience::Experience;
 use crate::grpo::generation::{Asked, Generation, Questioner};
 use crate::grpo::measure::{PolicyEvaluation, Tally};
 use crate::grpo::scoring::{Group, score_group};
@@ -226,7 +226,7 @@ impl<'a> Run<'a> {
             let Generation { asked, rollouts } = self.questioner.generate(self.state.step, filter.generations())?;
             let mut generation = Vec::with_capacity(asked.len());
             for (one, rollouts) in asked.into_iter().zip(rollouts) {
-                let group = score_group(&rollouts, &one.question, &self.config.reward, self.config.advantage);
+                let group = score_group(&rollouts, &one.question, &self.config.reward, &self.config.advantage);
                 tally.add_group(&one, &rollouts, &group);
                 generation.push(group.scored(scored.len(), &self.config.reward));
                 scored.push((one, rollouts, group));
@@ -248,8 +248,11 @@ impl<'a> Run<'a> {
             for group in ready {
                 let (asked, rollouts, group) =
                     group.id.parse::<usize>().ok().and_then(|id| scored.get(id)).expect("ids are places in the list");
-                for (rollout, advantage) in rollouts.iter().zip(&group.advantages) {
-                    experiences.push(Experience::new(rollout, &asked.picture, *advantage)?);
+                for (rollout, advantages) in rollouts.iter().zip(&group.advantages) {
+                    let truncated = rollout.conversation.finish_reason() == Some(FinishReason::Length);
+                    if self.config.advantage.overlong.learns_from(truncated) {
+                        experiences.push(Experience::new(rollout, &asked.picture, *advantages)?);
+                    }
                 }
             }
             return Ok(StepBatch {
@@ -265,25 +268,28 @@ impl<'a> Run<'a> {
     /// One update, and the engine follows.
     fn learn(&mut self, batch: &StepBatch) -> Result<PolicyOutcome, TrainError> {
         let began = Instant::now();
-        let batches = policy_batches(&batch.experiences, self.config.step.micro_batch, self.image_tokens)?;
         let settings = UpdateSettings {
             policy: self.config.policy,
             temperature: self.config.rollout.temperature,
-            clip_norm: self.config.step.clip_norm,
+            step: self.config.step,
+            image_tokens: self.image_tokens,
+            seed: self.config.run.seed,
+            generation: self.state.step,
         };
         let lr_factor = learning_rate_factor(&self.config.schedule, self.state.step, self.config.rollout.steps);
-        let outcome = update(&mut self.learner, &batches, &settings, lr_factor)?;
+        let outcome = update(&mut self.learner, &batch.experiences, &settings, lr_factor)?;
         self.questioner.follow(self.learner.workers.model().valid());
         self.update_seconds = began.elapsed().as_secs_f64();
         self.state.step += 1;
         self.state.optimizer_steps = self.learner.optimizer.steps();
-        if !outcome.skipped {
-            self.skipped_in_a_row = 0;
+        let all_skipped = outcome.skipped == outcome.updates;
+        self.skipped_in_a_row = outcome.skipped_at_end + if all_skipped { self.skipped_in_a_row } else { 0 };
+        if outcome.skipped == 0 {
             return Ok(outcome);
         }
-        self.state.skipped += 1;
-        self.skipped_in_a_row += 1;
-        tracing::warn!(step = self.state.step, norm = outcome.gradient_norm, "step skipped");
+        self.state.skipped += u64::from(outcome.skipped);
+        let (skipped, norm) = (outcome.skipped, outcome.gradient_norm);
+        tracing::warn!(step = self.state.step, skipped, of = outcome.updates, norm, "optimizer steps skipped");
         if self.skipped_in_a_row > self.config.step.max_skipped {
             return Err(TrainError::Diverged { step: self.state.step, skipped: self.skipped_in_a_row });
         }
@@ -302,6 +308,7 @@ impl<'a> Run<'a> {
         record.put("policy/kl", outcome.kl);
         record.put("policy/entropy", outcome.entropy);
         record.put("policy/gradient_norm", outcome.gradient_norm);
+        record.put("policy/updates", f64::from(outcome.updates));
         record.put("groups/effective", batch.counts.effective as f64);
         record.put("groups/all_right", batch.counts.solve_acc_all as f64);
         record.put("groups/none_right", batch.counts.solve_acc_none as f64);
