@@ -4,6 +4,7 @@
 mod configs;
 mod divergence;
 mod grpo;
+mod memory;
 mod runs;
 mod transcripts;
 
