@@ -9,6 +9,8 @@ use crate::error::ModelError;
 use crate::gradients::add_gradients;
 use crate::model::Model;
 use crate::position::MropeBatch;
+use crate::text::Geometry;
+use crate::vision::Layout;
 
 /// What a forward pass left for the backward pass: [`Model::forward_keeping_inputs`].
 #[derive(Debug)]
@@ -71,7 +73,7 @@ impl Model {
         let embeds = self.embed(ids, tokens)?;
         let decoder = &plain.language_model;
         let mut x = embeds.clone().inner();
-        let geometry = decoder.geometry(&x, batch, None, plain.config());
+        let geometry = Geometry::new(&x, batch, None, plain.config());
         let mut layers = Vec::with_capacity(decoder.layers.len() + 1);
         for layer in &decoder.layers {
             layers.push(x.clone());
@@ -85,7 +87,7 @@ impl Model {
     /// Image tokens, and the inputs of the blocks and of the merger.
     fn encode_keeping(&self, pixels: Tensor<2>, grids: &[GridThw]) -> Result<(Tensor<2>, Vec<Tensor<3>>), ModelError> {
         let (tower, config) = self.tower_for(&pixels, grids)?;
-        let layout = tower.layout(grids, config, &pixels.device());
+        let layout = Layout::new(grids, config, &pixels.device());
         let mut x = tower.first(pixels, &layout);
         let mut inputs = Vec::with_capacity(tower.blocks.len() + 1);
         for number in 0..tower.blocks.len() {
@@ -108,7 +110,7 @@ impl Model {
         let mut sum = Sum(None);
         let input = layers.pop().expect("the norm has an input");
         let mut slope = sum.through(&decoder.norm, input, slope, |x| decoder.norm.forward(x));
-        let geometry = decoder.geometry(&embeds, &batch, None, self.config());
+        let geometry = Geometry::new(&embeds, &batch, None, self.config());
         for (layer, input) in decoder.layers.iter().zip(layers).rev() {
             slope = sum.through(layer, input, slope, |x| layer.forward(x, &geometry, None));
         }
@@ -128,7 +130,7 @@ impl Model {
         let KeptImages { pixels, grids, mut blocks, leaf: _ } = kept;
         let pixels = Tensor::from_inner(pixels);
         let (tower, config) = self.tower_for(&pixels, &grids).expect("the forward pass took the same images");
-        let layout = tower.layout(&grids, config, &pixels.device());
+        let layout = Layout::new(&grids, config, &pixels.device());
         let input = blocks.pop().expect("the merger has an input");
         let mut slope = sum.through(&tower.merger, input, slope, |x| tower.last(x, &layout));
         for (number, input) in blocks.into_iter().enumerate().rev() {

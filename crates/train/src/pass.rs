@@ -17,7 +17,7 @@ use crate::parameters::{GradientBuffers, Parameters};
 ///
 /// # Errors
 /// As [`Model::encode_images`] and [`Model::embed`].
-pub fn target_states(model: &Model, batch: &MicroBatch) -> Result<Tensor<2>, ModelError> {
+fn target_states(model: &Model, batch: &MicroBatch) -> Result<Tensor<2>, ModelError> {
     let images = pixels(model, batch)?.map(|pixels| model.encode_images(pixels, &batch.grids)).transpose()?;
     let embeds = model.embed(&batch.ids, images)?;
     Ok(before_targets(model.forward(embeds, &batch.positions, None), batch))
@@ -40,12 +40,12 @@ fn before_targets(hidden: Tensor<3>, batch: &MicroBatch) -> Tensor<2> {
     hidden.reshape([rows * tokens, width]).select(0, index)
 }
 
-/// Logits at the tokens that predict targets.
+/// Logits at the tokens that predict targets, all at once.
 ///
 /// Shapes: -> [N, V], a row for each of `batch.targets`.
 ///
 /// # Errors
-/// As [`target_states`].
+/// As [`Model::encode_images`] and [`Model::embed`].
 pub fn target_logits(model: &Model, batch: &MicroBatch) -> Result<Tensor<2>, ModelError> {
     Ok(model.logits(target_states(model, batch)?))
 }
@@ -54,7 +54,7 @@ pub fn target_logits(model: &Model, batch: &MicroBatch) -> Result<Tensor<2>, Mod
 /// memory.
 ///
 /// # Errors
-/// As [`target_states`].
+/// As [`Model::encode_images`] and [`Model::embed`].
 pub(crate) fn for_each_chunk(
     model: &Model,
     batch: &MicroBatch,
@@ -75,7 +75,7 @@ pub(crate) fn for_each_chunk(
 /// vocabulary times targets.
 ///
 /// # Errors
-/// As [`target_states`].
+/// As [`Model::encode_images`] and [`Model::embed`].
 pub(crate) fn gradients_by_chunk(
     model: &Model,
     parameters: &Parameters,
@@ -155,7 +155,7 @@ fn chunks(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 /// The weighted sum of the negative log-probabilities of targets: `-sum_n w_n log p(target_n)`, in f32.
 ///
 /// Shapes: `logits` [N, V] for the targets in `rows`.
-pub fn weighted_loss(logits: Tensor<2>, batch: &MicroBatch, rows: Range<usize>) -> Tensor<1> {
+fn weighted_loss(logits: Tensor<2>, batch: &MicroBatch, rows: Range<usize>) -> Tensor<1> {
     let device = logits.device();
     let weights: Vec<f32> = batch.targets[rows.clone()].iter().map(|target| target.weight).collect();
     let weights = Tensor::<1>::from_data(TensorData::from(weights.as_slice()), &device);
@@ -177,7 +177,7 @@ pub struct Backward {
 /// all micro-batches add up to the weighted mean over the step.
 ///
 /// # Errors
-/// As [`target_states`].
+/// As [`Model::encode_images`] and [`Model::embed`].
 pub fn backward(
     model: &Model,
     parameters: &Parameters,
@@ -199,7 +199,7 @@ pub fn backward(
 /// Whether each of the targets in `rows` is the most likely token.
 ///
 /// Shapes: `logits` [N, V].
-pub fn hits(logits: Tensor<2>, batch: &MicroBatch, rows: Range<usize>) -> Vec<bool> {
+pub(crate) fn hits(logits: Tensor<2>, batch: &MicroBatch, rows: Range<usize>) -> Vec<bool> {
     let best: Vec<i64> = logits.argmax(1).try_to_vec_as().expect("indices read back as integers");
     best.iter().zip(&batch.targets[rows]).map(|(best, target)| *best == i64::from(target.id)).collect()
 }

@@ -1,6 +1,5 @@
 //! The GRPO loss of two-turn rollouts and the gradient of every parameter against PyTorch: `bench/peers/policy_gradient.py` made the file.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "the counts of cases are what these tests are run for")]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

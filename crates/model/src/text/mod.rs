@@ -53,7 +53,7 @@ impl Decoder {
     ) -> Tensor<3> {
         let [rows, tokens, _] = embeds.dims();
         assert_eq!([rows, tokens], [batch.batch(), batch.tokens()], "embeddings and positions describe one batch");
-        let geometry = self.geometry(&embeds, batch, cache.as_deref_mut(), config);
+        let geometry = Geometry::new(&embeds, batch, cache.as_deref_mut(), config);
         let mut x = embeds;
         for (index, layer) in self.layers.iter().enumerate() {
             x = layer.forward(x, &geometry, cache.as_deref_mut().map(|cache| (cache, index)));
@@ -63,28 +63,24 @@ impl Decoder {
         }
         self.norm.forward(x)
     }
+}
 
-    /// What all layers share, on the device of the embeddings.
-    pub(crate) fn geometry(
-        &self,
-        embeds: &Tensor<3>,
-        batch: &MropeBatch,
-        cache: Option<&mut KvCache>,
-        config: &Config,
-    ) -> Geometry {
+/// Where the tokens of a chunk are, and what they see: what all layers share.
+pub(crate) struct Geometry {
+    rope: RopeTable,
+    mask: AttentionMask,
+}
+
+impl Geometry {
+    /// On the device of the embeddings; opens the columns of the chunk in the cache.
+    pub(crate) fn new(embeds: &Tensor<3>, batch: &MropeBatch, cache: Option<&mut KvCache>, config: &Config) -> Self {
         let valid = match cache {
             Some(cache) => cache.open_columns(batch),
             None => batch.valid().to_vec(),
         };
         let rope = RopeTable::mrope(batch, &config.text, &embeds.device(), embeds.dtype());
-        Geometry { rope, mask: AttentionMask::causal(valid) }
+        Self { rope, mask: AttentionMask::causal(valid) }
     }
-}
-
-/// Where the tokens of a chunk are, and what they see.
-pub(crate) struct Geometry {
-    rope: RopeTable,
-    mask: AttentionMask,
 }
 
 /// `x += attention(norm(x)); x += mlp(norm(x))`.

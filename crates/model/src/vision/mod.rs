@@ -66,7 +66,7 @@ impl VisionTower {
         config: &VisionConfig,
         mut trace: Option<&mut Trace>,
     ) -> Tensor<2> {
-        let layout = self.layout(grids, config, &pixels.device());
+        let layout = Layout::new(grids, config, &pixels.device());
         if let Some(trace) = trace.as_deref_mut() {
             trace.patch_embed = Some(self.patch_embed.proj.forward(pixels.clone()));
         }
@@ -79,18 +79,6 @@ impl VisionTower {
             }
         }
         self.last(x, &layout)
-    }
-
-    /// What all blocks share.
-    pub(crate) fn layout(&self, grids: &[GridThw], config: &VisionConfig, device: &Device) -> Layout {
-        let order = WindowOrder::new(grids, config.spatial_merge_size as u32, config.window_cells() as u32);
-        Layout {
-            windows: Segments::new(&order.cu_window_seqlens, device),
-            frames: Segments::new(&order.cu_seqlens, device),
-            rope: RopeTable::axial(&order.permuted_coordinates(), config.head_dim(), device),
-            whole_frames: (0..config.depth).map(|number| config.fullatt_block_indexes.contains(&number)).collect(),
-            order,
-        }
     }
 
     /// Patches as the blocks take them: embedded, in window order. Shapes: [P, patch values] -> [1, P, C].
@@ -114,7 +102,7 @@ impl VisionTower {
     }
 }
 
-/// How the patches of some images lie, and which of them see each other.
+/// How the patches of some images lie, and which of them see each other: what all blocks share.
 pub(crate) struct Layout {
     order: WindowOrder,
     windows: Segments,
@@ -122,6 +110,19 @@ pub(crate) struct Layout {
     rope: RopeTable,
     /// Of every block whether it attends inside whole frames, not windows.
     whole_frames: Vec<bool>,
+}
+
+impl Layout {
+    pub(crate) fn new(grids: &[GridThw], config: &VisionConfig, device: &Device) -> Self {
+        let order = WindowOrder::new(grids, config.spatial_merge_size as u32, config.window_cells() as u32);
+        Self {
+            windows: Segments::new(&order.cu_window_seqlens, device),
+            frames: Segments::new(&order.cu_seqlens, device),
+            rope: RopeTable::axial(&order.permuted_coordinates(), config.head_dim(), device),
+            whole_frames: (0..config.depth).map(|number| config.fullatt_block_indexes.contains(&number)).collect(),
+            order,
+        }
+    }
 }
 
 fn index(values: &[u32], device: &Device) -> Tensor<1, Int> {

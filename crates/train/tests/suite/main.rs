@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
 mod configs;
+mod credit;
 mod divergence;
 mod grpo;
 mod memory;
