@@ -37,7 +37,7 @@ pub struct GrpoConfig {
     pub policy: PolicySection,
     /// The optimizer.
     pub optimizer: OptimizerSection,
-    /// The learning rate over the steps.
+    /// The learning rate over the generations; all optimizer steps of one generation have the same.
     pub schedule: ScheduleSection,
     /// How a step is cut into passes.
     pub step: StepSection,
@@ -67,7 +67,7 @@ pub struct QuestionSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RolloutSection {
-    /// Steps of the optimizer, each with rollouts of its own.
+    /// Steps, each with rollouts of its own; a step has `policy.epochs` times `policy.mini_batches` steps of the optimizer.
     pub steps: u64,
     /// Which view comes first, and whether the tool is there: `adaptive`, or `full` for the general recipe.
     pub mode: Mode,

@@ -109,16 +109,6 @@ impl TokenShares {
         }
         Self { loss: sum(&policy.aggregation.weights(calls), &policy.aggregation.weights(answers)), ..whole }
     }
-
-    /// The rows in `rows`, in their order.
-    ///
-    /// # Panics
-    /// A row that is not there.
-    #[must_use]
-    pub fn select(&self, rows: &[usize]) -> Self {
-        let pick = |from: &TokenRows| rows.iter().map(|row| from[*row].clone()).collect();
-        Self { loss: pick(&self.loss), mean: pick(&self.mean) }
-    }
 }
 
 impl PolicyLoss {
@@ -285,7 +275,12 @@ mod tests {
         let whole = loss(&log_probs, &old, &advantages, &shares);
         let pass = |row: usize| {
             let of = |rows: &TokenRows| vec![rows[row].clone()];
-            loss(&of(&log_probs), &of(&old), &of(&advantages), &shares.select(&[row]))
+            loss(
+                &of(&log_probs),
+                &of(&old),
+                &of(&advantages),
+                &TokenShares { loss: of(&shares.loss), mean: of(&shares.mean) },
+            )
         };
         let (first, second) = (pass(0), pass(1));
         assert!((first.policy_gradient + second.policy_gradient - whole.policy_gradient).abs() < 1e-12);
