@@ -15,9 +15,7 @@ use visionthink_data::{ImageSource, JsonlWriter, Question};
 use visionthink_engine::{Backend, ModelFolder};
 use visionthink_protocol::Mode;
 use visionthink_train::config::FilesSection;
-use visionthink_train::grpo::{
-    Experience, GrpoConfig, Learner, Questioner, UpdateSettings, policy_batches, score_group, update,
-};
+use visionthink_train::grpo::{Experience, GrpoConfig, Learner, Questioner, UpdateSettings, score_group, update};
 use visionthink_train::{ImageTokens, Optimizer, Parameters, Workers, start_model};
 
 use crate::measure::Row;
@@ -161,11 +159,6 @@ fn steps(config: &GrpoConfig) -> Result<Phases> {
     let workers = Workers::new(parameters.write_into(model), config.step.workers)?;
     let mut questioner = Questioner::new(config, ModelFolder::open(&checkpoint)?, workers.model().valid())?;
     let mut learner = Learner { workers, parameters, optimizer, reference: Some(reference) };
-    let settings = UpdateSettings {
-        policy: config.policy,
-        temperature: config.rollout.temperature,
-        clip_norm: config.step.clip_norm,
-    };
     let mut phases = Phases::default();
     for step in 0..STEPS as u64 {
         let began = Instant::now();
@@ -173,15 +166,22 @@ fn steps(config: &GrpoConfig) -> Result<Phases> {
         let mut experiences = Vec::new();
         let mut sampled = 0;
         for (asked, rollouts) in generation.asked.iter().zip(&generation.rollouts) {
-            let group = score_group(rollouts, &asked.question, &config.reward, config.advantage);
-            for (rollout, advantage) in rollouts.iter().zip(&group.advantages) {
+            let group = score_group(rollouts, &asked.question, &config.reward, &config.advantage);
+            for (rollout, advantages) in rollouts.iter().zip(&group.advantages) {
                 sampled += rollout.usage.completion_tokens;
-                experiences.push(Experience::new(rollout, &asked.picture, *advantage)?);
+                experiences.push(Experience::new(rollout, &asked.picture, *advantages)?);
             }
         }
         let generated = began.elapsed().as_secs_f64();
-        let batches = policy_batches(&experiences, config.step.micro_batch, image_tokens)?;
-        update(&mut learner, &batches, &settings, 1.0)?;
+        let settings = UpdateSettings {
+            policy: config.policy,
+            temperature: config.rollout.temperature,
+            step: config.step,
+            image_tokens,
+            seed: config.run.seed,
+            generation: step,
+        };
+        update(&mut learner, &experiences, &settings, 1.0)?;
         questioner.follow(learner.workers.model().valid());
         if step > 0 {
             phases.rollout.push(generated);

@@ -19,11 +19,13 @@
 
 mod config;
 mod error;
+mod gradients;
 pub mod kernels;
 mod kv_cache;
 mod layers;
 mod model;
 mod position;
+mod recompute;
 mod rope;
 mod text;
 mod trace;
@@ -32,10 +34,12 @@ mod weights;
 
 pub use config::{Architecture, Config, TextConfig, VisionConfig};
 pub use error::ModelError;
+pub use gradients::add_gradients;
 pub use kv_cache::KvCache;
 pub use layers::{Mlp, RmsNorm};
 pub use model::Model;
 pub use position::{MropeBatch, MropePositions, PositionCursor, mrope_positions};
+pub use recompute::{KeptInputs, ShownImages, image_rows};
 pub use text::{Decoder, DecoderLayer, Embedding, TextAttention};
 pub use trace::Trace;
 pub use vision::{Merger, MergerMlp, PatchEmbed, Segments, VisionAttention, VisionBlock, VisionTower, WindowOrder};

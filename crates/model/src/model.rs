@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Int};
 
-use crate::config::Config;
+use crate::config::{Config, VisionConfig};
 use crate::error::ModelError;
 use crate::kv_cache::KvCache;
 use crate::position::MropeBatch;
@@ -111,6 +111,17 @@ impl Model {
         grids: &[GridThw],
         trace: Option<&mut Trace>,
     ) -> Result<Tensor<2>, ModelError> {
+        let (tower, config) = self.tower_for(&pixel_values, grids)?;
+        let dtype = tower.patch_embed.proj.weight.dtype();
+        Ok(tower.forward(pixel_values.cast(dtype), grids, config, trace))
+    }
+
+    /// The tower, once the images are known to be right for it.
+    pub(crate) fn tower_for(
+        &self,
+        pixel_values: &Tensor<2>,
+        grids: &[GridThw],
+    ) -> Result<(&VisionTower, &VisionConfig), ModelError> {
         let (Some(tower), Some(config)) = (&self.visual, &self.config.vision) else {
             return Err(ModelError::NoVisionTower);
         };
@@ -125,8 +136,7 @@ impl Model {
         if found != expected || expected[0] == 0 {
             return Err(ModelError::PixelValues { found, expected });
         }
-        let dtype = tower.patch_embed.proj.weight.dtype();
-        Ok(tower.forward(pixel_values.cast(dtype), grids, config, trace))
+        Ok((tower, config))
     }
 
     /// Decoder input: embeddings of the ids, with the image tokens' rows from `images`, in order over the batch.

@@ -99,8 +99,8 @@ pub fn has_spread(rewards: &[f64]) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdvantageRule {
-    /// Whether the deviation of the group is divided out, as GRPO does; without it groups that are nearly solved or
-    /// nearly hopeless weigh less.
+    /// Whether the deviation of the group is divided out, as GRPO does. It makes groups that are nearly solved or nearly
+    /// hopeless weigh as much as the others; without it they weigh less (Dr. GRPO, arXiv 2503.20783, section 3.1).
     pub normalise_std: bool,
     /// The arithmetic.
     pub precision: Precision,

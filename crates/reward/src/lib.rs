@@ -20,7 +20,9 @@ mod format;
 mod group;
 pub mod judge;
 pub mod metrics;
+mod overlong;
 mod python;
+mod turns;
 
 pub use answer::{AnswerReading, INVALID_ANSWER};
 pub use breakdown::{Accuracy, Control, FirstTurn, Penalty, RewardBreakdown, Scores, Weights};
@@ -32,3 +34,5 @@ pub use format::{Format, FormatCheck, FormatFault, FormatRules};
 pub use group::{
     AdvantageRule, GroupStats, MIN_STD, Precision, TokenRewards, advantages, has_spread, token_advantages,
 };
+pub use overlong::{LengthPenalty, Overlong};
+pub use turns::{Credit, TurnAdvantages, TurnRewards, turn_advantages};

@@ -8,7 +8,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use visionthink_train::{
     Curriculum, ImageTokens, Optimizer, Parameters, Source, TrainConfig, TrainError, TranscriptBuilder, Workers,
-    side_files, start_model, step, target_logits, weighted_loss,
+    backward, side_files, start_model, step,
 };
 
 fn main() -> Result<(), TrainError> {
@@ -47,22 +47,12 @@ fn main() -> Result<(), TrainError> {
     }
     for _ in 0..3 {
         let began = Instant::now();
-        let logits = target_logits(workers.model(), &batches[0])?;
-        let forward = began.elapsed().as_secs_f64();
-        let loss = weighted_loss(logits, &batches[0]);
-        let mut gradients = loss.backward();
-        let backward = began.elapsed().as_secs_f64();
-        parameters.take_gradients(workers.model(), &mut gradients);
-        let taken = began.elapsed().as_secs_f64();
-        eprintln!(
-            "one pass: forward {forward:.3} backward {:.3} gradients {:.3}",
-            backward - forward,
-            taken - backward
-        );
+        let loss = backward(workers.model(), &parameters, &batches[0], &config.step, batches[0].weight())?.loss;
+        eprintln!("one pass {:.3} s, loss {loss:.3}", began.elapsed().as_secs_f64());
     }
     for _ in 0..4 {
         let began = Instant::now();
-        let outcome = step(&mut workers, &mut parameters, &mut optimizer, &batches, 1.0, config.step.clip_norm)?;
+        let outcome = step(&mut workers, &mut parameters, &mut optimizer, &batches, 1.0, &config.step)?;
         eprintln!("step {:.3} s, loss {:.3}", began.elapsed().as_secs_f64(), outcome.loss);
     }
     let began = Instant::now();

@@ -1,8 +1,11 @@
 //! From transcripts to what one forward pass takes.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
+use burn::Tensor;
+use burn::tensor::{Device, Int, TensorData};
 use visionthink_image::Patches;
 use visionthink_model::{GridThw, ModelError, MropeBatch, mrope_positions};
 
@@ -82,6 +85,12 @@ impl MicroBatch {
         }
         batch.positions = MropeBatch::left_padded(&positions);
         Ok(batch)
+    }
+
+    /// Ids of the targets in `rows`, `[N]`.
+    pub fn target_ids(&self, rows: Range<usize>, device: &Device) -> Tensor<1, Int> {
+        let ids: Vec<i64> = self.targets[rows].iter().map(|target| i64::from(target.id)).collect();
+        Tensor::from_data(TensorData::from(ids.as_slice()), device)
     }
 
     /// Sum of the weights of all targets.

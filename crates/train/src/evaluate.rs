@@ -14,7 +14,7 @@ use visionthink_model::ModelError;
 use crate::batch::{ImageTokens, MicroBatch, micro_batches};
 use crate::error::TrainError;
 use crate::log::Record;
-use crate::pass::{hits, target_logits};
+use crate::pass::{for_each_chunk, hits};
 use crate::source::{Source, pick_questions};
 use crate::transcript::{Shown, TargetKind, Transcript, TranscriptBuilder};
 use crate::workers::Workers;
@@ -154,6 +154,9 @@ impl HeldOut {
     }
 }
 
+/// Targets whose logits are in memory at a time; does not change results.
+const LOGIT_CHUNK: usize = 512;
+
 /// How one question went.
 struct Answered {
     right: bool,
@@ -166,25 +169,22 @@ fn ask(
     batch: &MicroBatch,
     call_id: Option<u32>,
 ) -> Result<Vec<Answered>, ModelError> {
-    let logits = target_logits(model, batch)?;
-    let vocabulary = logits.dims()[1];
     let mut answered: Vec<Answered> =
         batch.ids.iter().map(|_| Answered { right: true, call_probability: None }).collect();
-    let decided = batch.targets.iter().any(|target| target.kind == TargetKind::Decision);
-    let probabilities: Vec<f32> = match call_id {
-        Some(_) if decided => softmax(logits.clone(), 1).try_to_vec_as().expect("floats read back"),
-        _ => Vec::new(),
-    };
-    for (at, hit) in hits(logits, batch).into_iter().enumerate() {
-        let row = &mut answered[batch.sequences[at]];
-        match batch.targets[at].kind {
-            TargetKind::Answer | TargetKind::Tag => row.right &= hit,
-            TargetKind::Call => {}
-            TargetKind::Decision => {
-                let of_call = |id: u32| probabilities.get(at * vocabulary + id as usize).map(|value| f64::from(*value));
-                row.call_probability = call_id.and_then(of_call);
+    for_each_chunk(model, batch, LOGIT_CHUNK, |rows, logits| {
+        let decided = batch.targets[rows.clone()].iter().any(|target| target.kind == TargetKind::Decision);
+        let call = call_id.map(|id| id as usize).filter(|id| decided && *id < logits.dims()[1]);
+        let of_call: Vec<f32> = call.map_or_else(Vec::new, |id| {
+            softmax(logits.clone(), 1).narrow(1, id, 1).try_to_vec_as().expect("floats read back")
+        });
+        for ((at, hit), nth) in rows.clone().zip(hits(logits, batch, rows)).zip(0..) {
+            let row = &mut answered[batch.sequences[at]];
+            match batch.targets[at].kind {
+                TargetKind::Answer | TargetKind::Tag => row.right &= hit,
+                TargetKind::Call => {}
+                TargetKind::Decision => row.call_probability = of_call.get::<usize>(nth).map(|value| f64::from(*value)),
             }
         }
-    }
+    })?;
     Ok(answered)
 }

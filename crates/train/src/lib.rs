@@ -59,7 +59,7 @@ pub use loader::Loader;
 pub use log::{EventWriter, MetricsLog, Record};
 pub use optimizer::{Moments, Optimizer};
 pub use parameters::{GradientBuffers, Parameter, Parameters};
-pub use pass::{Backward, backward, hits, target_logits, weighted_loss};
+pub use pass::{Backward, backward, target_logits};
 pub use run::{Event, Report, train};
 pub use schedule::learning_rate_factor;
 pub use source::{Example, Question, Source, pick_questions};

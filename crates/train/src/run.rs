@@ -19,7 +19,7 @@ use crate::log::Record;
 use crate::schedule::learning_rate_factor;
 use crate::source::Source;
 use crate::step::{StepOutcome, step};
-use crate::training_run::{Learning, RunFile, Start, TrainingRun, image_tokens};
+use crate::training_run::{Learning, RunFile, Skipped, Start, TrainingRun, image_tokens};
 use crate::transcript::{Shown, TranscriptBuilder};
 
 /// Sequences in one pass of an evaluation.
@@ -143,8 +143,8 @@ impl<'a> Imitation<'a> {
             let lr_factor = learning_rate_factor(&config.schedule, self.run.state.step, config.total_steps());
             let batches = self.loader.next_step()?;
             let Learning { workers, parameters, optimizer } = &mut self.learning;
-            let outcome = step(workers, parameters, optimizer, &batches, lr_factor, config.step.clip_norm)?;
-            self.run.count(outcome.skipped, optimizer)?;
+            let outcome = step(workers, parameters, optimizer, &batches, lr_factor, &config.step)?;
+            self.run.count(Skipped::one(outcome.skipped), optimizer)?;
             self.losses.push(outcome.loss);
             self.interval.add(&outcome);
             observe(Event::Step { step: self.run.state.step, stage, outcome: &outcome });

@@ -6,6 +6,7 @@ use visionthink_model::ModelError;
 
 use crate::batch::MicroBatch;
 use crate::clip::{clip, global_norm};
+use crate::config::StepSection;
 use crate::evaluate::Share;
 use crate::optimizer::Optimizer;
 use crate::parameters::{GradientBuffers, Parameters, add_gradients};
@@ -43,10 +44,10 @@ pub fn step(
     optimizer: &mut Optimizer,
     batches: &[MicroBatch],
     lr_factor: f64,
-    clip_norm: f64,
+    settings: &StepSection,
 ) -> Result<StepOutcome, ModelError> {
     let total_weight: f64 = batches.iter().map(MicroBatch::weight).sum();
-    let passes = workers.run(batches, |model, batch| backward(model, parameters, batch, total_weight));
+    let passes = workers.run(batches, |model, batch| backward(model, parameters, batch, settings, total_weight));
     let passes = passes.into_iter().collect::<Result<Vec<Backward>, _>>()?;
     let answer_hits = answer_hits(batches, &passes);
     let loss = passes.iter().map(|pass| pass.loss).sum();
@@ -63,7 +64,7 @@ pub fn step(
     // Targets without any weight teach nothing; an update would only decay the weights.
     outcome.skipped |= total_weight == 0.0;
     if !outcome.skipped {
-        clip(&mut gradients, gradient_norm, clip_norm);
+        clip(&mut gradients, gradient_norm, settings.clip_norm);
         optimizer.step(parameters, &gradients, lr_factor);
         workers.update(|model| parameters.write_into(model));
     }

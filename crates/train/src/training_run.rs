@@ -49,6 +49,25 @@ pub(crate) struct Learning {
     pub(crate) optimizer: Optimizer,
 }
 
+/// Updates of one step that were left out, because a loss or gradient was not finite.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Skipped {
+    /// How many.
+    pub(crate) updates: u32,
+    /// Of how many.
+    pub(crate) of: u32,
+    /// How many in a row are the last ones.
+    pub(crate) at_end: u32,
+}
+
+impl Skipped {
+    /// Of a step with one update.
+    pub(crate) fn one(skipped: bool) -> Self {
+        let updates = u32::from(skipped);
+        Self { updates, of: 1, at_end: updates }
+    }
+}
+
 /// A run between two steps.
 #[derive(Debug)]
 pub(crate) struct TrainingRun {
@@ -138,20 +157,21 @@ impl TrainingRun {
         self.state.step == self.total_steps || self.state.step.is_multiple_of(every)
     }
 
-    /// Counts a step, and gives up where too many in a row were skipped.
+    /// Counts a step, and gives up where too many updates in a row were skipped.
     ///
     /// # Errors
     /// [`TrainError::Diverged`].
-    pub(crate) fn count(&mut self, skipped: bool, optimizer: &Optimizer) -> Result<(), TrainError> {
+    pub(crate) fn count(&mut self, skipped: Skipped, optimizer: &Optimizer) -> Result<(), TrainError> {
         self.state.step += 1;
         self.state.optimizer_steps = optimizer.steps();
-        if !skipped {
-            self.skipped_in_a_row = 0;
+        let before = if skipped.updates == skipped.of { self.skipped_in_a_row } else { 0 };
+        self.skipped_in_a_row = before + skipped.at_end;
+        if skipped.updates == 0 {
             return Ok(());
         }
-        self.state.skipped += 1;
-        self.skipped_in_a_row += 1;
-        tracing::warn!(step = self.state.step, "step skipped: loss or gradient is not finite");
+        self.state.skipped += u64::from(skipped.updates);
+        let Skipped { updates, of, .. } = skipped;
+        tracing::warn!(step = self.state.step, updates, of, "updates skipped: loss or gradient is not finite");
         if self.skipped_in_a_row > self.max_skipped {
             return Err(TrainError::Diverged { step: self.state.step, skipped: self.skipped_in_a_row });
         }

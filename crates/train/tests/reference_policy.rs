@@ -77,6 +77,9 @@ fn settings(row: &Value) -> PolicySection {
         kl_coefficient: row["kl_loss_coef"].as_f64().unwrap_or(0.0),
         entropy_coefficient: row["entropy_coeff"].as_f64().unwrap_or(0.0),
         aggregation: Aggregation::TokenMean,
+        split_turns: false,
+        epochs: 1,
+        mini_batches: 1,
     }
 }
 

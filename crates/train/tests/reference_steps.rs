@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use safetensors::SafeTensors;
 use visionthink_image::{GridThw, Patches};
 use visionthink_model::{LoadOptions, Model, ModelError};
-use visionthink_train::config::{AllParameters, OptimizerSection, Trainable};
+use visionthink_train::config::{AllParameters, OptimizerSection, StepSection, Trainable};
 use visionthink_train::{
     ImageTokens, MicroBatch, Optimizer, Parameters, Shown, Target, TargetKind, Transcript, Workers, step,
 };
@@ -77,11 +77,19 @@ fn run(model: Model, transcript: Transcript, settings: &serde_json::Value) -> (V
     let mut parameters = Parameters::of(&model, &Trainable::All(AllParameters::All)).unwrap();
     let mut optimizer = Optimizer::new(optimizer, &parameters);
     let mut workers = Workers::new(parameters.write_into(model), 1).unwrap();
+    let settings_of_step = StepSection {
+        micro_batch: 1,
+        workers: 1,
+        clip_norm: number("clip_grad_norm"),
+        max_skipped: 0,
+        logit_chunk: 512,
+        activation_checkpointing: false,
+    };
     let steps = numbers(&settings["loss_before_step"]).len();
     (0..steps)
         .map(|_| {
-            let clip_norm = number("clip_grad_norm");
-            let outcome = step(&mut workers, &mut parameters, &mut optimizer, &batches, 1.0, clip_norm).unwrap();
+            let outcome =
+                step(&mut workers, &mut parameters, &mut optimizer, &batches, 1.0, &settings_of_step).unwrap();
             (outcome.loss, outcome.gradient_norm)
         })
         .unzip()

@@ -53,19 +53,33 @@ impl Decoder {
     ) -> Tensor<3> {
         let [rows, tokens, _] = embeds.dims();
         assert_eq!([rows, tokens], [batch.batch(), batch.tokens()], "embeddings and positions describe one batch");
-        let rope = RopeTable::mrope(batch, &config.text, &embeds.device(), embeds.dtype());
-        let mask = AttentionMask::causal(match cache.as_deref_mut() {
-            Some(cache) => cache.open_columns(batch),
-            None => batch.valid().to_vec(),
-        });
+        let geometry = Geometry::new(&embeds, batch, cache.as_deref_mut(), config);
         let mut x = embeds;
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, &rope, &mask, cache.as_deref_mut().map(|cache| (cache, index)));
+            x = layer.forward(x, &geometry, cache.as_deref_mut().map(|cache| (cache, index)));
             if let Some(trace) = trace.as_deref_mut() {
                 trace.layers.push(x.clone());
             }
         }
         self.norm.forward(x)
+    }
+}
+
+/// Where the tokens of a chunk are, and what they see: what all layers share.
+pub(crate) struct Geometry {
+    rope: RopeTable,
+    mask: AttentionMask,
+}
+
+impl Geometry {
+    /// On the device of the embeddings; opens the columns of the chunk in the cache.
+    pub(crate) fn new(embeds: &Tensor<3>, batch: &MropeBatch, cache: Option<&mut KvCache>, config: &Config) -> Self {
+        let valid = match cache {
+            Some(cache) => cache.open_columns(batch),
+            None => batch.valid().to_vec(),
+        };
+        let rope = RopeTable::mrope(batch, &config.text, &embeds.device(), embeds.dtype());
+        Self { rope, mask: AttentionMask::causal(valid) }
     }
 }
 
@@ -93,13 +107,8 @@ impl DecoderLayer {
         }
     }
 
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        rope: &RopeTable,
-        mask: &AttentionMask,
-        cache: Option<(&mut KvCache, usize)>,
-    ) -> Tensor<3> {
+    pub(crate) fn forward(&self, x: Tensor<3>, geometry: &Geometry, cache: Option<(&mut KvCache, usize)>) -> Tensor<3> {
+        let Geometry { rope, mask } = geometry;
         let x = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rope, mask, cache);
         x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x))
     }

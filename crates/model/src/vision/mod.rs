@@ -8,7 +8,7 @@ mod window_order;
 use burn::Tensor;
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::Int;
+use burn::tensor::{Device, Int};
 
 pub use block::{VisionAttention, VisionBlock};
 pub use merger::{Merger, MergerMlp};
@@ -66,29 +66,66 @@ impl VisionTower {
         config: &VisionConfig,
         mut trace: Option<&mut Trace>,
     ) -> Tensor<2> {
-        let device = pixels.device();
-        let order = WindowOrder::new(grids, config.spatial_merge_size as u32, config.window_cells() as u32);
-        let windows = Segments::new(&order.cu_window_seqlens, &device);
-        let frames = Segments::new(&order.cu_seqlens, &device);
-        let rope = RopeTable::axial(&order.permuted_coordinates(), config.head_dim(), &device);
-
-        let x = self.patch_embed.proj.forward(pixels);
+        let layout = Layout::new(grids, config, &pixels.device());
         if let Some(trace) = trace.as_deref_mut() {
-            trace.patch_embed = Some(x.clone());
+            trace.patch_embed = Some(self.patch_embed.proj.forward(pixels.clone()));
         }
-        let [patches, width] = x.dims();
-        let index = |values: &[u32]| {
-            let values: Vec<i64> = values.iter().map(|value| i64::from(*value)).collect();
-            Tensor::<1, Int>::from_ints(values.as_slice(), &device)
-        };
-        let mut x = x.select(0, index(&order.patch_index())).reshape([1, patches, width]);
-        for (number, block) in self.blocks.iter().enumerate() {
-            let segments = if config.fullatt_block_indexes.contains(&number) { &frames } else { &windows };
-            x = block.forward(x, &rope, segments);
+        let mut x = self.first(pixels, &layout);
+        let [_, patches, width] = x.dims();
+        for number in 0..self.blocks.len() {
+            x = self.block(number, x, &layout);
             if let Some(trace) = trace.as_deref_mut() {
                 trace.vision_blocks.push(x.clone().reshape([patches, width]));
             }
         }
-        self.merger.forward(x).select(0, index(&order.inverse_window_index()))
+        self.last(x, &layout)
     }
+
+    /// Patches as the blocks take them: embedded, in window order. Shapes: [P, patch values] -> [1, P, C].
+    pub(crate) fn first(&self, pixels: Tensor<2>, layout: &Layout) -> Tensor<3> {
+        let device = pixels.device();
+        let x = self.patch_embed.proj.forward(pixels);
+        let [patches, width] = x.dims();
+        x.select(0, index(&layout.order.patch_index(), &device)).reshape([1, patches, width])
+    }
+
+    /// One block. Shapes: [1, P, C] -> [1, P, C].
+    pub(crate) fn block(&self, number: usize, x: Tensor<3>, layout: &Layout) -> Tensor<3> {
+        let segments = if layout.whole_frames[number] { &layout.frames } else { &layout.windows };
+        self.blocks[number].forward(x, &layout.rope, segments)
+    }
+
+    /// Image tokens, in order. Shapes: [1, P, C] -> [M, text C].
+    pub(crate) fn last(&self, x: Tensor<3>, layout: &Layout) -> Tensor<2> {
+        let device = x.device();
+        self.merger.forward(x).select(0, index(&layout.order.inverse_window_index(), &device))
+    }
+}
+
+/// How the patches of some images lie, and which of them see each other: what all blocks share.
+pub(crate) struct Layout {
+    order: WindowOrder,
+    windows: Segments,
+    frames: Segments,
+    rope: RopeTable,
+    /// Of every block whether it attends inside whole frames, not windows.
+    whole_frames: Vec<bool>,
+}
+
+impl Layout {
+    pub(crate) fn new(grids: &[GridThw], config: &VisionConfig, device: &Device) -> Self {
+        let order = WindowOrder::new(grids, config.spatial_merge_size as u32, config.window_cells() as u32);
+        Self {
+            windows: Segments::new(&order.cu_window_seqlens, device),
+            frames: Segments::new(&order.cu_seqlens, device),
+            rope: RopeTable::axial(&order.permuted_coordinates(), config.head_dim(), device),
+            whole_frames: (0..config.depth).map(|number| config.fullatt_block_indexes.contains(&number)).collect(),
+            order,
+        }
+    }
+}
+
+fn index(values: &[u32], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i64> = values.iter().map(|value| i64::from(*value)).collect();
+    Tensor::from_ints(values.as_slice(), device)
 }

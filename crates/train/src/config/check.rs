@@ -181,6 +181,7 @@ impl Problems {
         let positive = step.clip_norm.is_finite() && step.clip_norm > 0.0;
         self.need(positive, "step.clip_norm", step.clip_norm, "more than zero");
         self.need(step.micro_batch > 0, "step.micro_batch", 0, "at least 1");
+        self.need(step.logit_chunk > 0, "step.logit_chunk", 0, "at least 1");
         self.need((1..=256).contains(&step.workers), "step.workers", step.workers, "1 to 256");
     }
 

@@ -247,6 +247,18 @@ pub struct StepSection {
     pub clip_norm: f64,
     /// Steps in a row that may be skipped for a loss or gradient that is not finite.
     pub max_skipped: u32,
+    /// Targets whose logits are in memory at a time, in one pass; does not change results beyond rounding.
+    #[serde(default = "logit_chunk")]
+    pub logit_chunk: usize,
+    /// Whether passes keep the inputs of blocks alone and compute the rest again on the way back: less memory, a third more time, the
+    /// same gradients.
+    #[serde(default)]
+    pub activation_checkpointing: bool,
+}
+
+/// A gigabyte of logits for 150,000 words and two copies.
+fn logit_chunk() -> usize {
+    512
 }
 
 /// When training is saved.

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use visionthink_engine::Sampling;
 use visionthink_protocol::Mode;
-use visionthink_reward::{AdvantageRule, FormatRules, PenaltyRule, Weights};
+use visionthink_reward::{
+    AdvantageRule, Credit, FormatRules, LengthPenalty, Overlong, PenaltyRule, Precision, Weights,
+};
 
 use crate::config::{
     CheckpointSection, FilesSection, ModelSection, OptimizerSection, RunSection, ScheduleSection, StepSection,
@@ -30,12 +32,12 @@ pub struct GrpoConfig {
     /// What answers are worth.
     pub reward: RewardSection,
     /// How rewards become advantages.
-    pub advantage: AdvantageRule,
+    pub advantage: AdvantageSection,
     /// How advantages become a loss.
     pub policy: PolicySection,
     /// The optimizer.
     pub optimizer: OptimizerSection,
-    /// The learning rate over the steps.
+    /// The learning rate over the generations; all optimizer steps of one generation have the same.
     pub schedule: ScheduleSection,
     /// How a step is cut into passes.
     pub step: StepSection,
@@ -65,7 +67,7 @@ pub struct QuestionSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RolloutSection {
-    /// Steps of the optimizer, each with rollouts of its own.
+    /// Steps, each with rollouts of its own; a step has `policy.epochs` times `policy.mini_batches` steps of the optimizer.
     pub steps: u64,
     /// Which view comes first, and whether the tool is there: `adaptive`, or `full` for the general recipe.
     pub mode: Mode,
@@ -97,6 +99,29 @@ pub struct RewardSection {
     pub weights: Weights,
     /// What calling, or not calling, costs.
     pub control: PenaltyRule,
+}
+
+/// How rewards become advantages.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdvantageSection {
+    /// See [`AdvantageRule`].
+    pub normalise_std: bool,
+    /// See [`AdvantageRule`].
+    pub precision: Precision,
+    /// Which tokens a reward is credited to.
+    #[serde(default)]
+    pub credit: Credit,
+    /// What becomes of responses that are too long.
+    #[serde(default)]
+    pub overlong: Overlong,
+}
+
+impl AdvantageSection {
+    /// The arithmetic.
+    pub fn rule(&self) -> AdvantageRule {
+        AdvantageRule { normalise_std: self.normalise_std, precision: self.precision }
+    }
 }
 
 /// When training is measured.
@@ -171,7 +196,24 @@ impl GrpoConfig {
         found.need(rollout.top_p > 0.0 && rollout.top_p <= 1.0, "rollout.top_p", rollout.top_p, "more than 0, up to 1");
         found.need(rollout.max_new_tokens > 0, "rollout.max_new_tokens", rollout.max_new_tokens, "at least 1");
         found.need(rollout.max_rows > 0, "rollout.max_rows", rollout.max_rows, "at least 1");
+        if let Credit::Turns { tool_weight } = self.advantage.credit {
+            let key = "advantage.credit.turns.tool_weight";
+            found.need(tool_weight.is_finite() && tool_weight >= 0.0, key, tool_weight, "zero or more");
+        }
+        if let Overlong::Soft(LengthPenalty { penalty, .. }) = self.advantage.overlong {
+            let key = "advantage.overlong.soft.penalty";
+            found.need(penalty.is_finite() && penalty >= 0.0, key, penalty, "zero or more");
+        }
         let policy = &self.policy;
+        found.need((1..=1024).contains(&policy.epochs), "policy.epochs", policy.epochs, "1 to 1024");
+        let parts = policy.mini_batches;
+        let rollouts = rollout.groups.saturating_mul(rollout.group_size);
+        found.need(
+            (1..=rollouts).contains(&parts),
+            "policy.mini_batches",
+            parts,
+            &format!("1 to {rollouts}, the rollouts of a generation"),
+        );
         found.need((0.0..1.0).contains(&policy.clip_low), "policy.clip_low", policy.clip_low, "0 to below 1");
         for (key, value) in [
             ("policy.clip_high", policy.clip_high),

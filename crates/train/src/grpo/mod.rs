@@ -7,16 +7,19 @@
 
 mod config;
 mod experience;
+mod frozen;
 mod generation;
 mod measure;
+mod pass;
 mod run;
 mod scoring;
 mod update;
 
-pub use config::{GrpoConfig, GrpoLogSection, QuestionSection, RewardSection, RolloutSection};
+pub use config::{AdvantageSection, GrpoConfig, GrpoLogSection, QuestionSection, RewardSection, RolloutSection};
 pub use experience::{Experience, PolicyBatch, policy_batches};
 pub use generation::{Asked, Generation, Questioner};
 pub use measure::{PolicyEvaluation, Tally};
+pub use pass::{PolicyPass, SampledTokens, policy_pass, target_log_probs};
 pub use run::{GrpoEvent, GrpoReport, train_policy};
 pub use scoring::{Group, Judge, score_group};
 pub use update::{Learner, PolicyOutcome, UpdateSettings, update};

@@ -7,13 +7,13 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Device;
 use visionthink_engine::{Backend, ModelFolder};
-use visionthink_protocol::Mode;
+use visionthink_protocol::{FinishReason, Mode};
 use visionthink_reward::{BatchFilter, FilterConfig, FilterCounts, FilterStep};
 
 use crate::batch::ImageTokens;
 use crate::error::TrainError;
 use crate::grpo::config::GrpoConfig;
-use crate::grpo::experience::{Experience, policy_batches};
+use crate::grpo::experience::Experience;
 use crate::grpo::generation::{Asked, Generation, Questioner};
 use crate::grpo::measure::{PolicyEvaluation, Tally};
 use crate::grpo::scoring::{Group, score_group};
@@ -21,7 +21,7 @@ use crate::grpo::update::{Learner, PolicyOutcome, UpdateSettings, update};
 use crate::init::start_model;
 use crate::log::Record;
 use crate::schedule::learning_rate_factor;
-use crate::training_run::{Learning, RunFile, Start, TrainingRun, image_tokens};
+use crate::training_run::{Learning, RunFile, Skipped, Start, TrainingRun, image_tokens};
 
 /// What happens in a run, as it happens.
 #[derive(Debug)]
@@ -180,7 +180,7 @@ impl<'a> Reinforcement<'a> {
             let Generation { asked, rollouts } = self.questioner.generate(self.run.state.step, filter.generations())?;
             let mut generation = Vec::with_capacity(asked.len());
             for (one, rollouts) in asked.into_iter().zip(rollouts) {
-                let group = score_group(&rollouts, &one.question, &self.config.reward, self.config.advantage);
+                let group = score_group(&rollouts, &one.question, &self.config.reward, &self.config.advantage);
                 tally.add_group(&one, &rollouts, &group);
                 generation.push(group.scored(scored.len(), &self.config.reward));
                 scored.push((one, rollouts, group));
@@ -202,8 +202,11 @@ impl<'a> Reinforcement<'a> {
             for group in ready {
                 let (asked, rollouts, group) =
                     group.id.parse::<usize>().ok().and_then(|id| scored.get(id)).expect("ids are places in the list");
-                for (rollout, advantage) in rollouts.iter().zip(&group.advantages) {
-                    experiences.push(Experience::new(rollout, &asked.picture, *advantage)?);
+                for (rollout, advantages) in rollouts.iter().zip(&group.advantages) {
+                    let truncated = rollout.conversation.finish_reason() == Some(FinishReason::Length);
+                    if self.config.advantage.overlong.learns_from(truncated) {
+                        experiences.push(Experience::new(rollout, &asked.picture, *advantages)?);
+                    }
                 }
             }
             return Ok(StepBatch {
@@ -219,17 +222,20 @@ impl<'a> Reinforcement<'a> {
     /// One update, and the engine follows.
     fn learn(&mut self, batch: &StepBatch) -> Result<PolicyOutcome, TrainError> {
         let began = Instant::now();
-        let batches = policy_batches(&batch.experiences, self.config.step.micro_batch, self.image_tokens)?;
         let settings = UpdateSettings {
             policy: self.config.policy,
             temperature: self.config.rollout.temperature,
-            clip_norm: self.config.step.clip_norm,
+            step: self.config.step,
+            image_tokens: self.image_tokens,
+            seed: self.config.run.seed,
+            generation: self.run.state.step,
         };
         let lr_factor = learning_rate_factor(&self.config.schedule, self.run.state.step, self.config.rollout.steps);
-        let outcome = update(&mut self.learner, &batches, &settings, lr_factor)?;
+        let outcome = update(&mut self.learner, &batch.experiences, &settings, lr_factor)?;
         self.questioner.follow(self.learner.workers.model().valid());
         self.update_seconds = began.elapsed().as_secs_f64();
-        self.run.count(outcome.skipped, &self.learner.optimizer)?;
+        let skipped = Skipped { updates: outcome.skipped, of: outcome.updates, at_end: outcome.skipped_at_end };
+        self.run.count(skipped, &self.learner.optimizer)?;
         Ok(outcome)
     }
 
@@ -245,6 +251,7 @@ impl<'a> Reinforcement<'a> {
         record.put("policy/kl", outcome.kl);
         record.put("policy/entropy", outcome.entropy);
         record.put("policy/gradient_norm", outcome.gradient_norm);
+        record.put("policy/updates", f64::from(outcome.updates));
         record.put("groups/effective", batch.counts.effective as f64);
         record.put("groups/all_right", batch.counts.solve_acc_all as f64);
         record.put("groups/none_right", batch.counts.solve_acc_none as f64);

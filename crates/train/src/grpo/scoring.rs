@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use visionthink_engine::Rollout;
 use visionthink_reward::{
-    Accuracy, AdvantageRule, GroupControl, RewardBreakdown, ScoredGroup, ScoredSample, advantages,
+    Accuracy, GroupControl, RewardBreakdown, ScoredGroup, ScoredSample, TurnAdvantages, TurnRewards,
 };
 
-use crate::grpo::config::RewardSection;
+use crate::grpo::config::{AdvantageSection, RewardSection};
 use crate::source::Question;
 
 /// Who says whether an answer is right.
@@ -38,17 +38,29 @@ pub struct Group {
     pub control: GroupControl,
     /// The reward of each response.
     pub rewards: Vec<f64>,
-    /// How much better each was than the group.
-    pub advantages: Vec<f64>,
+    /// How much better each was than the group, turn by turn.
+    pub advantages: Vec<TurnAdvantages>,
 }
 
 /// Scores the rollouts of one question. A rollout that failed is unjudged: nobody knows what it would have been worth.
-pub fn score_group(rollouts: &[Rollout], question: &Question, section: &RewardSection, rule: AdvantageRule) -> Group {
+pub fn score_group(
+    rollouts: &[Rollout],
+    question: &Question,
+    section: &RewardSection,
+    advantage: &AdvantageSection,
+) -> Group {
     let mut responses: Vec<RewardBreakdown> =
         rollouts.iter().map(|rollout| breakdown(rollout, question, section)).collect();
     let control = section.control.apply(&mut responses, &section.weights);
-    let rewards: Vec<f64> = responses.iter().map(|response| response.reward(&section.weights)).collect();
-    let advantages = advantages(&rewards, rule);
+    let lengths = rollouts.iter().map(|rollout| advantage.overlong.reward(rollout.usage.completion_tokens));
+    let scored = || responses.iter().zip(lengths.clone());
+    let rewards: Vec<f64> = scored().map(|(response, length)| response.reward(&section.weights) + length).collect();
+    let part = |(response, length): (&RewardBreakdown, f64)| {
+        let parts = TurnRewards::of(response, &section.weights);
+        TurnRewards { outcome: parts.outcome + length, ..parts }
+    };
+    let parts: Vec<TurnRewards> = scored().map(part).collect();
+    let advantages = advantage.credit.advantages(&rewards, &parts, advantage.rule());
     Group { responses, control, rewards, advantages }
 }
 
@@ -66,7 +78,11 @@ fn breakdown(rollout: &Rollout, question: &Question, section: &RewardSection) ->
 impl Group {
     /// As the filter wants it.
     pub(crate) fn scored(&self, id: usize, section: &RewardSection) -> ScoredGroup {
-        let samples = self.responses.iter().map(|response| ScoredSample::new(response, &section.weights)).collect();
+        let sample = |(response, reward): (&RewardBreakdown, &f64)| ScoredSample {
+            reward: *reward,
+            ..ScoredSample::new(response, &section.weights)
+        };
+        let samples = self.responses.iter().zip(&self.rewards).map(sample).collect();
         ScoredGroup { id: id.to_string(), samples }
     }
 }

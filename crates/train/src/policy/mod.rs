@@ -40,6 +40,15 @@ pub struct PolicySection {
     pub entropy_coefficient: f64,
     /// How losses of tokens become one number.
     pub aggregation: Aggregation,
+    /// Whether turns that call are aggregated apart from turns that answer, and the two losses added (DTPO): a few calls then weigh as much
+    /// as many answers.
+    #[serde(default)]
+    pub split_turns: bool,
+    /// How often a generation is gone over. Beyond the first optimizer step the policy is no longer the one that sampled, and clipping
+    /// begins to matter.
+    pub epochs: usize,
+    /// Optimizer steps of an epoch, each on its own part of the rollouts.
+    pub mini_batches: usize,
 }
 
 /// What a policy loss is computed from. All rows have one shape.
@@ -85,14 +94,20 @@ impl TokenShares {
         Self { loss: aggregation.weights(mask), mean: Aggregation::TokenMean.weights(mask) }
     }
 
-    /// The rows in `rows`, in their order.
+    /// Those of turns that called and of other turns, which `policy` may aggregate apart: the loss is then the sum of the two.
     ///
-    /// # Panics
-    /// A row that is not there.
-    #[must_use]
-    pub fn select(&self, rows: &[usize]) -> Self {
-        let pick = |from: &TokenRows| rows.iter().map(|row| from[*row].clone()).collect();
-        Self { loss: pick(&self.loss), mean: pick(&self.mean) }
+    /// Shapes: `calls` and `answers` `[B][T]`, one of them 1 at every token -> twice `[B][T]`.
+    ///
+    /// Source: AdaptVision (arXiv:2512.03794), decoupled turn policy optimization, with the token mean.
+    pub fn of_turns(calls: &TokenRows, answers: &TokenRows, policy: &PolicySection) -> Self {
+        let sum = |a: &TokenRows, b: &TokenRows| -> TokenRows {
+            a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a + b).collect()).collect()
+        };
+        let whole = Self::of(&sum(calls, answers), policy.aggregation);
+        if !policy.split_turns {
+            return whole;
+        }
+        Self { loss: sum(&policy.aggregation.weights(calls), &policy.aggregation.weights(answers)), ..whole }
     }
 }
 
@@ -137,6 +152,14 @@ impl PolicyLoss {
         }
         loss
     }
+
+    /// Adds the parts of other tokens of the same update, their gradients left out.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.policy_gradient += other.policy_gradient;
+        self.clip_fraction += other.clip_fraction;
+        self.approximate_kl += other.approximate_kl;
+        self.kl += other.kl;
+    }
 }
 
 /// A sum whose gradient is that of the whole loss: `sum_n gradient_n log_probs_n - entropy_coefficient sum_n share_n entropies_n`.
@@ -175,6 +198,9 @@ mod tests {
             kl_coefficient: 0.1,
             entropy_coefficient: 0.0,
             aggregation: Aggregation::TokenMean,
+            split_turns: false,
+            epochs: 1,
+            mini_batches: 1,
         }
     }
 
@@ -227,6 +253,17 @@ mod tests {
     }
 
     #[test]
+    fn turns_that_call_and_turns_that_answer_are_means_of_their_own() {
+        let (calls, answers) = (vec![vec![1.0, 1.0, 0.0], vec![0.0]], vec![vec![0.0, 0.0, 1.0], vec![1.0]]);
+        let shares =
+            |split_turns| TokenShares::of_turns(&calls, &answers, &PolicySection { split_turns, ..settings() });
+        assert_eq!(shares(false).loss, [vec![0.25; 3], vec![0.25]]);
+        // Two tokens called, two answered.
+        assert_eq!(shares(true).loss, [vec![0.5; 3], vec![0.5]]);
+        assert_eq!(shares(true).mean, shares(false).mean);
+    }
+
+    #[test]
     fn the_losses_of_passes_add_up_to_that_of_the_update() {
         let (log_probs, old) = (vec![vec![-0.9, -0.6], vec![-1.9]], vec![vec![-1.0, -0.5], vec![-2.0]]);
         let advantages = vec![vec![1.0, 1.0], vec![-0.7]];
@@ -238,7 +275,12 @@ mod tests {
         let whole = loss(&log_probs, &old, &advantages, &shares);
         let pass = |row: usize| {
             let of = |rows: &TokenRows| vec![rows[row].clone()];
-            loss(&of(&log_probs), &of(&old), &of(&advantages), &shares.select(&[row]))
+            loss(
+                &of(&log_probs),
+                &of(&old),
+                &of(&advantages),
+                &TokenShares { loss: of(&shares.loss), mean: of(&shares.mean) },
+            )
         };
         let (first, second) = (pass(0), pass(1));
         assert!((first.policy_gradient + second.policy_gradient - whole.policy_gradient).abs() < 1e-12);

@@ -31,7 +31,7 @@ fn a_step_without_a_finite_loss_changes_nothing() {
     let mut optimizer = Optimizer::new(config.optimizer.clone(), &parameters);
     let mut workers = Workers::new(parameters.write_into(model), 1).unwrap();
     let before: Vec<Vec<u32>> = bits(&parameters);
-    let outcome = step(&mut workers, &mut parameters, &mut optimizer, &batches, 1.0, 1.0).unwrap();
+    let outcome = step(&mut workers, &mut parameters, &mut optimizer, &batches, 1.0, &config.step).unwrap();
     assert!(outcome.skipped && !outcome.loss.is_finite());
     assert_eq!(bits(&parameters), before);
     assert_eq!(optimizer.steps(), 0);

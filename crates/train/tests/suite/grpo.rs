@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
+use visionthink_reward::{Credit, LengthPenalty, Overlong};
 use visionthink_train::grpo::{GrpoConfig, GrpoEvent, GrpoReport, train_policy};
+use visionthink_train::policy::Aggregation;
 use visionthink_train::{Start, TrainError};
 
 use crate::tiny_checkpoint;
@@ -37,14 +39,37 @@ fn run(config: &GrpoConfig, start: Start, stop_behind: Option<u64>) -> Result<Gr
     })
 }
 
+/// The same with four optimizer steps a generation, advantages by turn, and little memory.
+fn run_with_every_option(out: &Path) -> GrpoConfig {
+    let mut config = small_run(out);
+    config.policy.epochs = 2;
+    config.policy.mini_batches = 2;
+    config.policy.split_turns = true;
+    config.policy.aggregation = Aggregation::TokenMean;
+    config.advantage.credit = Credit::Turns { tool_weight: 0.3 };
+    config.advantage.overlong = Overlong::Soft(LengthPenalty { expected: 8, buffer: 8, penalty: 0.1 });
+    config.step.logit_chunk = 30;
+    config.step.activation_checkpointing = true;
+    config
+}
+
 #[test]
 fn a_resumed_run_has_the_rewards_and_the_weights_of_an_uninterrupted_one() {
+    resumed_is_uninterrupted(small_run);
+}
+
+#[test]
+fn so_has_one_with_several_updates_a_generation() {
+    resumed_is_uninterrupted(run_with_every_option);
+}
+
+fn resumed_is_uninterrupted(settings: fn(&Path) -> GrpoConfig) {
     let folder = tempfile::tempdir().unwrap();
-    let whole = run(&small_run(&folder.path().join("whole")), Start::Fresh, None).unwrap();
+    let whole = run(&settings(&folder.path().join("whole")), Start::Fresh, None).unwrap();
     assert_eq!((whole.step, whole.rewards.len()), (3, 3));
     assert!(whole.rewards.iter().all(|reward| reward.is_finite() && *reward > 0.0), "{:?}", whole.rewards);
 
-    let config = small_run(&folder.path().join("parts"));
+    let config = settings(&folder.path().join("parts"));
     let first = run(&config, Start::Fresh, Some(1)).unwrap();
     let second = run(&config, Start::Resume, None).unwrap();
     assert_eq!([first.rewards, second.rewards.clone()].concat(), whole.rewards);
@@ -54,6 +79,29 @@ fn a_resumed_run_has_the_rewards_and_the_weights_of_an_uninterrupted_one() {
     assert!(second.checkpoint.join("tokenizer.json").is_file());
     let card = fs_err::read_to_string(second.checkpoint.join("visionthink.json")).unwrap();
     assert!(card.contains("compact"), "{card}");
+}
+
+#[test]
+fn beyond_the_first_update_the_policy_is_no_longer_the_one_that_sampled() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outcomes = Vec::new();
+    for (name, epochs) in [("once", 1), ("twice", 2)] {
+        let mut config = small_run(&folder.path().join(name));
+        (config.rollout.steps, config.log.eval_questions) = (1, 0);
+        // Far enough in one step that ratios leave the clip range.
+        (config.policy.epochs, config.optimizer.lr) = (epochs, 1e-2);
+        train_policy(&config, &Device::flex(), Start::Fresh, &AtomicBool::new(false), &mut |event| {
+            if let GrpoEvent::Step { outcome, .. } = event {
+                outcomes.push(*outcome);
+            }
+        })
+        .unwrap();
+    }
+    let [once, twice] = outcomes.as_slice() else { panic!("two steps") };
+    assert_eq!((once.updates, once.clip_fraction, once.approximate_kl), (1, 0.0, 0.0));
+    assert_eq!((twice.updates, twice.skipped), (2, 0));
+    assert!(twice.clip_fraction > 0.0 && twice.approximate_kl != 0.0, "{twice:?}");
+    assert_eq!(once.tokens, twice.tokens);
 }
 
 #[test]
@@ -89,9 +137,13 @@ fn all_problems_of_a_run_file_are_reported_at_once() {
         .replace("group_size = 8", "group_size = 1")
         .replace("temperature = 1.0", "temperature = 0.0")
         .replace("profile = \"compact\"", "profile = \"zoo\"")
-        .replace("mode = \"adaptive\"", "mode = \"low\"");
+        .replace("mode = \"adaptive\"", "mode = \"low\"")
+        .replace("mini_batches = 1", "mini_batches = 0")
+        .replace("credit = \"trajectory\"", "credit = { turns = { tool_weight = -1.0 } }");
     let error = GrpoConfig::from_toml(&text, Path::new("run.toml")).unwrap_err().to_string();
-    for key in ["rollout.group_size", "rollout.temperature", "data.profile", "rollout.mode"] {
+    for key in
+        ["rollout.group_size", "rollout.temperature", "data.profile", "rollout.mode", "mini_batches", "tool_weight"]
+    {
         assert!(error.contains(key), "{key}: {error}");
     }
 }

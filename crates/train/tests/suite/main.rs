@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
 mod configs;
+mod credit;
 mod divergence;
 mod grpo;
+mod memory;
 mod runs;
 mod transcripts;
 

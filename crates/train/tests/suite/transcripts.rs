@@ -1,18 +1,19 @@
 //! What is learned from a transcript, and what is not.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use visionthink_image::RgbImage;
 use visionthink_model::{Dtype, LoadOptions, Model};
 use visionthink_protocol::{Strictness, Tokenizer, ToolCallParse, parse_tool_call};
-use visionthink_train::config::{AllParameters, LossSection, Trainable};
+use visionthink_train::config::{AllParameters, LossSection, StepSection, Trainable};
 use visionthink_train::{
     GradientBuffers, ImageTokens, MicroBatch, Parameters, Question, Shown, TargetKind, Transcript, TranscriptBuilder,
     backward,
 };
 
-use crate::tiny_checkpoint;
+use crate::{tiny_checkpoint, tiny_run};
 
 const LOSS: LossSection = LossSection { answer_weight: 1.0, tag_weight: 0.25, blind_weight: 0.125 };
 
@@ -100,14 +101,20 @@ fn only_where_the_tool_is_on_offer_is_there_a_decision() {
 }
 
 /// Gradients of a batch of transcripts of the tiny checkpoint.
-fn gradients(transcripts: Vec<Transcript>, tokenizer: &Tokenizer) -> (MicroBatch, GradientBuffers) {
+fn gradients(
+    transcripts: Vec<Transcript>,
+    tokenizer: &Tokenizer,
+    activation_checkpointing: bool,
+) -> (MicroBatch, GradientBuffers) {
     let device = Device::flex().autodiff();
     let model = Model::load(&tiny_checkpoint(), &LoadOptions { dtype: Dtype::F32 }, &device).unwrap();
     let parameters = Parameters::of(&model, &Trainable::All(AllParameters::All)).unwrap();
     let model = parameters.write_into(model);
     let tokens = ImageTokens { id: Some(tokenizer.special().image_pad), merge: 2 };
     let batch = MicroBatch::collate(transcripts, tokens).unwrap();
-    let gradients = backward(&model, &parameters, &batch, 1.0).unwrap().gradients;
+    let step = tiny_run(Path::new("runs")).step;
+    let step = StepSection { activation_checkpointing, ..step };
+    let gradients = backward(&model, &parameters, &batch, &step, 1.0).unwrap().gradients;
     (batch, gradients)
 }
 
@@ -116,17 +123,19 @@ fn a_picture_that_several_transcripts_share_goes_through_the_network_once_and_le
     let (transcript, tokenizer) = build(Shown::Resized);
     let mut apart = transcript.clone();
     apart.images = apart.images.iter().map(|image| Arc::new(image.as_ref().clone())).collect();
-    let (shared, with_shared) = gradients(vec![transcript.clone(), transcript.clone()], &tokenizer);
-    let (copied, with_copied) = gradients(vec![transcript, apart], &tokenizer);
-    assert_eq!(copied.grids.len(), 4);
-    assert_eq!(shared.grids.len(), 2);
-    assert_eq!(shared.pixels.len() * 2, copied.pixels.len());
-    // f32: sums over the two rows are taken in another order.
-    for (one, other) in with_shared.iter().zip(&with_copied) {
-        let size = other.iter().map(|value| value.abs()).fold(0.0f32, f32::max);
-        assert!(size.is_finite());
-        for (a, b) in one.iter().zip(other) {
-            assert!((a - b).abs() <= 1e-5 * size.max(1e-3), "{a} and {b}, largest {size}");
+    for keep_inputs in [false, true] {
+        let (shared, with_shared) = gradients(vec![transcript.clone(), transcript.clone()], &tokenizer, keep_inputs);
+        let (copied, with_copied) = gradients(vec![transcript.clone(), apart.clone()], &tokenizer, keep_inputs);
+        assert_eq!(copied.grids.len(), 4);
+        assert_eq!(shared.grids.len(), 2);
+        assert_eq!(shared.pixels.len() * 2, copied.pixels.len());
+        // f32: sums over the two rows are taken in another order.
+        for (one, other) in with_shared.iter().zip(&with_copied) {
+            let size = other.iter().map(|value| value.abs()).fold(0.0f32, f32::max);
+            assert!(size.is_finite());
+            for (a, b) in one.iter().zip(other) {
+                assert!((a - b).abs() <= 1e-5 * size.max(1e-3), "{a} and {b}, largest {size}");
+            }
         }
     }
 }
