@@ -129,6 +129,17 @@ pub enum TrainError {
         problem: String,
     },
 
+    /// A file of sampled rollouts holds something else.
+    #[error("{}:{line}: {problem}", file.display())]
+    Rollouts {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+
     /// A transcript cannot be built.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),

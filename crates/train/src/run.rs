@@ -36,6 +36,8 @@ pub enum Event<'a> {
         total_steps: u64,
         /// Numbers that learn.
         parameters: usize,
+        /// The checkpoint that the run goes on from.
+        checkpoint: Option<&'a Path>,
     },
     /// A step is done.
     Step {
@@ -91,6 +93,7 @@ pub fn train(
         from_step: imitation.run.state.step,
         total_steps: config.total_steps(),
         parameters: imitation.learning.parameters.count(),
+        checkpoint: imitation.run.newest(),
     });
     let ended = imitation.steps(stop, observe);
     // What is learned so far is kept, whatever the data or the disk has come to.

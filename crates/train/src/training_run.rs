@@ -147,6 +147,11 @@ impl TrainingRun {
         Ok((run, Learning { workers, parameters, optimizer }))
     }
 
+    /// The newest checkpoint, if there is one.
+    pub(crate) fn newest(&self) -> Option<&Path> {
+        self.saved_step.map(|_| self.checkpoint.as_path())
+    }
+
     /// Whether there is another step to do, and nobody asked for the end.
     pub(crate) fn goes_on(&self, stop: &AtomicBool) -> bool {
         self.state.step < self.total_steps && !stop.load(Ordering::Relaxed)

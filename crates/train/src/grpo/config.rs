@@ -130,6 +130,8 @@ impl AdvantageSection {
 pub struct GrpoLogSection {
     /// Steps between lines of `metrics.jsonl`.
     pub every: u64,
+    /// Steps between samples of rollouts, and between reports; the last step is always sampled.
+    pub sample_every: u64,
     /// Steps between evaluations; the last step is always evaluated.
     pub eval_every: u64,
     /// Held-out pictures an evaluation; each gives a question that needs the full image and one that does not.
@@ -229,6 +231,7 @@ impl GrpoConfig {
         found.step(&self.step);
         found.saving(&self.checkpoint);
         found.need(self.log.every > 0, "log.every", 0, "at least 1");
+        found.need(self.log.sample_every > 0, "log.sample_every", 0, "at least 1");
         found.need(self.log.eval_every > 0, "log.eval_every", 0, "at least 1");
         found.into_list()
     }

@@ -12,6 +12,7 @@ mod generation;
 mod measure;
 mod pass;
 mod run;
+mod samples;
 mod scoring;
 mod update;
 
@@ -21,5 +22,6 @@ pub use generation::{Asked, Generation, Questioner};
 pub use measure::{PolicyEvaluation, Tally};
 pub use pass::{PolicyPass, SampledTokens, policy_pass, target_log_probs};
 pub use run::{GrpoEvent, GrpoReport, train_policy};
+pub use samples::{SampledImage, SampledReward, SampledRollout, read_samples};
 pub use scoring::{Group, Judge, score_group};
 pub use update::{Learner, PolicyOutcome, UpdateSettings, update};

@@ -16,7 +16,8 @@ use crate::grpo::config::GrpoConfig;
 use crate::grpo::experience::Experience;
 use crate::grpo::generation::{Asked, Generation, Questioner};
 use crate::grpo::measure::{PolicyEvaluation, Tally};
-use crate::grpo::scoring::{Group, score_group};
+use crate::grpo::samples::{Answered, write_samples};
+use crate::grpo::scoring::score_group;
 use crate::grpo::update::{Learner, PolicyOutcome, UpdateSettings, update};
 use crate::init::start_model;
 use crate::log::Record;
@@ -34,6 +35,8 @@ pub enum GrpoEvent<'a> {
         total_steps: u64,
         /// Numbers that learn.
         parameters: usize,
+        /// The checkpoint that the run goes on from.
+        checkpoint: Option<&'a Path>,
     },
     /// A step is done.
     Step {
@@ -46,6 +49,8 @@ pub enum GrpoEvent<'a> {
     },
     /// A line was written to the metrics.
     Logged(&'a Record),
+    /// Some rollouts of the step were written to this file, see [`crate::grpo::read_samples`].
+    Sampled(&'a Path),
     /// Held-out questions were asked.
     Evaluated(&'a PolicyEvaluation),
     /// A checkpoint was written.
@@ -87,6 +92,7 @@ pub fn train_policy(
         from_step: reinforcement.run.state.step,
         total_steps: config.rollout.steps,
         parameters: reinforcement.learner.parameters.count(),
+        checkpoint: reinforcement.run.newest(),
     });
     let ended = reinforcement.steps(stop, observe);
     // What is learned so far is kept, whatever the data, the judge or the disk has come to.
@@ -98,6 +104,7 @@ pub fn train_policy(
 /// The rollouts of a step: those to learn from, and counts over all that were generated.
 struct StepBatch {
     experiences: Vec<Experience>,
+    answered: Vec<Answered>,
     tally: Tally,
     counts: FilterCounts,
     generations: usize,
@@ -153,6 +160,11 @@ impl<'a> Reinforcement<'a> {
             if self.run.is_due(config.log.every) {
                 observe(GrpoEvent::Logged(&self.log_step(&batch, &outcome)?));
             }
+            if self.run.is_due(config.log.sample_every) {
+                let (folder, step) = (&self.run.folder, self.run.state.step);
+                let file = write_samples(folder, step, &batch.answered, &config.reward.weights)?;
+                observe(GrpoEvent::Sampled(&file));
+            }
             if config.log.eval_questions > 0 && self.run.is_due(config.log.eval_every) {
                 observe(GrpoEvent::Evaluated(self.evaluate()?));
             }
@@ -175,7 +187,7 @@ impl<'a> Reinforcement<'a> {
         };
         let mut filter = BatchFilter::new(filter, self.config.reward.weights);
         let mut tally = Tally::default();
-        let mut scored: Vec<(Asked, Vec<visionthink_engine::Rollout>, Group)> = Vec::new();
+        let mut scored: Vec<Answered> = Vec::new();
         loop {
             let Generation { asked, rollouts } = self.questioner.generate(self.run.state.step, filter.generations())?;
             let mut generation = Vec::with_capacity(asked.len());
@@ -211,6 +223,7 @@ impl<'a> Reinforcement<'a> {
             }
             return Ok(StepBatch {
                 experiences,
+                answered: scored,
                 tally,
                 counts: filter.counts(),
                 generations: filter.generations(),

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
-use visionthink_reward::{Credit, LengthPenalty, Overlong};
-use visionthink_train::grpo::{GrpoConfig, GrpoEvent, GrpoReport, train_policy};
+use visionthink_image::DecodeOptions;
+use visionthink_protocol::{Decision, View};
+use visionthink_reward::{Accuracy, Credit, LengthPenalty, Overlong};
+use visionthink_train::grpo::{GrpoConfig, GrpoEvent, GrpoReport, read_samples, train_policy};
 use visionthink_train::policy::Aggregation;
 use visionthink_train::{Start, TrainError};
 
@@ -102,6 +104,50 @@ fn beyond_the_first_update_the_policy_is_no_longer_the_one_that_sampled() {
     assert_eq!((twice.updates, twice.skipped), (2, 0));
     assert!(twice.clip_fraction > 0.0 && twice.approximate_kl != 0.0, "{twice:?}");
     assert_eq!(once.tokens, twice.tokens);
+}
+
+#[test]
+fn a_run_leaves_events_for_tensorboard_and_rollouts_to_look_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = small_run(folder.path());
+    config.log.sample_every = 2;
+    let mut sampled = Vec::new();
+    train_policy(&config, &Device::flex(), Start::Fresh, &AtomicBool::new(false), &mut |event| {
+        if let GrpoEvent::Sampled(file) = event {
+            sampled.push(file.to_path_buf());
+        }
+    })
+    .unwrap();
+    let rollouts = config.folder().join("rollouts");
+    assert_eq!(
+        sampled,
+        [rollouts.join("step-2.jsonl"), rollouts.join("step-3.jsonl")],
+        "every second step, and the last"
+    );
+
+    let lines = read_samples(&sampled[0]).unwrap();
+    assert_eq!(lines.len(), 4 * config.rollout.group_size, "four questions with every rollout of each");
+    for line in &lines {
+        let reward = line.reward;
+        assert!((reward.total - (reward.accuracy + reward.format - reward.penalty)).abs() < 1e-12, "{line:?}");
+        assert_eq!(line.accuracy == Accuracy::Correct, reward.accuracy > 0.0, "{line:?}");
+        assert_eq!(line.images.len(), if line.decision == Decision::Resize { 2 } else { 1 }, "{line:?}");
+        assert!(!line.turns.is_empty() && !line.question.is_empty(), "{line:?}");
+        for image in &line.images {
+            let picture = visionthink_image::open(&rollouts.join(&image.file), &DecodeOptions::default()).unwrap();
+            assert_eq!(picture.width, if image.view == View::Low { 56 } else { 112 });
+        }
+    }
+    for group in lines.chunk_by(|a, b| a.group == b.group) {
+        let sum: f64 = group.iter().map(|line| line.advantage).sum();
+        assert!(sum.abs() < 1e-6, "advantages of a group are about its own mean: {sum}");
+    }
+
+    let events = fs_err::read_dir(config.folder().join("tensorboard")).unwrap();
+    let bytes: Vec<u8> = events.flat_map(|event| fs_err::read(event.unwrap().path()).unwrap()).collect();
+    for tag in ["train/reward", "train/calls/hard", "policy/kl", "seconds/rollout", "eval/adaptive/accuracy"] {
+        assert!(bytes.windows(tag.len()).any(|window| window == tag.as_bytes()), "{tag} is in no event");
+    }
 }
 
 #[test]

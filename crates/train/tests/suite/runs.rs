@@ -107,6 +107,26 @@ fn a_run_is_not_started_over_and_not_resumed_from_nothing() {
 }
 
 #[test]
+fn what_a_killed_run_left_behind_its_newest_checkpoint_is_cleared_by_the_next_save() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiny_run(folder.path());
+    config.checkpoint.keep = 1;
+    run(&config, Start::Fresh, Some(2)).unwrap();
+    let checkpoints = config.folder().join("checkpoints");
+    // Renamed, but `latest` does not name it yet; and half written.
+    for name in ["step-4", ".step-5.tmp"] {
+        fs_err::create_dir(checkpoints.join(name)).unwrap();
+    }
+    let report = run(&config, Start::Resume, Some(3)).unwrap();
+    assert!(report.checkpoint.ends_with("step-3") && report.checkpoint.is_dir(), "{}", report.checkpoint.display());
+    let names = fs_err::read_dir(&checkpoints).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["latest", "step-3"]);
+    assert_eq!(run(&config, Start::Resume, None).unwrap().step, 6);
+}
+
+#[test]
 fn what_is_not_named_does_not_learn() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = tiny_run(folder.path());
