@@ -38,9 +38,8 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
-/// Prints the chain of causes and the hints to stderr and chooses the exit code.
-#[expect(clippy::print_stderr, reason = "the last words of the program")]
-pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+/// The chain of causes in one line.
+pub(crate) fn words(error: &anyhow::Error) -> String {
     let mut said = String::new();
     for cause in error.chain() {
         let text = cause.to_string();
@@ -49,7 +48,13 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
             said = if said.is_empty() { text } else { format!("{said}: {text}") };
         }
     }
-    eprintln!("error: {said}");
+    said
+}
+
+/// Prints the chain of causes and the hints to stderr and chooses the exit code.
+#[expect(clippy::print_stderr, reason = "the last words of the program")]
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {}", words(error));
     let failures: Vec<&Failure> = error.chain().filter_map(|cause| cause.downcast_ref()).collect();
     for hint in failures.iter().flat_map(|failure| &failure.hints) {
         eprintln!("hint: {hint}");

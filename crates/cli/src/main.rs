@@ -9,14 +9,16 @@ mod demo;
 mod device;
 mod experiment;
 mod failure;
+mod html;
 mod images;
+mod interrupt;
 mod micro;
 mod model;
 mod output;
 mod progress;
 mod requests;
+mod training;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -63,8 +65,8 @@ fn start_logging(verbose: u8) {
         _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let colours = progress::has_terminal() && progress::colours();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| progress::LogLines).with_target(false);
     // What a person reads needs no clock; whoever asks for phases wants to see where time goes.
     if verbose == 0 {
         log.with_ansi(colours).without_time().init();

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use visionthink_judge::{Ended, Judge, JudgeEndpoint, PredictionFiles, judge_file};
 
 use crate::args::JudgeArguments;
-use crate::commands::sft::stop_on_ctrl_c;
 use crate::failure::Failure;
+use crate::interrupt::stop_on_ctrl_c;
 use crate::output;
 use crate::progress;
 
@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &JudgeArguments) -> anyhow::Result<()> {
     let endpoint: JudgeEndpoint = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
     let mut judge = Judge::open(endpoint, arguments.cache.as_deref()).map_err(|error| wrong(error.to_string()))?;
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_ctrl_c(stop.clone())?;
+    stop_on_ctrl_c(stop.clone(), "stopping behind the answers that are under way")?;
     let bar = progress::bar(0, "judging");
     let files = PredictionFiles { input: &arguments.input, output: &arguments.output };
     let report = judge_file(&mut judge, files, &stop, &mut |report| {

@@ -2,12 +2,11 @@
 
 use std::fmt::Write;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use visionthink_image::{ImageError, RgbImage, low_view};
 use visionthink_protocol::Mode;
 
 use super::result::{Demo, Row};
+use crate::html::{PAGE_CSS, escape, figure, head};
 
 /// One asked question as the page shows it.
 pub(crate) struct Sample {
@@ -31,11 +30,8 @@ pub(crate) struct Sample {
 ///
 /// When a picture cannot be encoded.
 pub(crate) fn render(demo: &Demo, samples: &[Sample]) -> Result<String, ImageError> {
-    let mut html = String::new();
-    html.push_str("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
-    html.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>visionthink demo</title>\n<style>");
-    html.push_str(include_str!("page.css"));
-    html.push_str("</style></head><body>\n<h1>A quarter of the pixels first</h1>\n<p class=\"lead\">");
+    let mut html = head("visionthink demo", &[PAGE_CSS]);
+    html.push_str("<h1>A quarter of the pixels first</h1>\n<p class=\"lead\">");
     let _ = write!(
         html,
         "Held-out questions about drawn pictures. In mode <b>low</b> the model sees the picture at half its width and height, in \
@@ -170,30 +166,11 @@ fn card(html: &mut String, sample: &Sample) -> Result<(), ImageError> {
 }
 
 fn picture(html: &mut String, image: &RgbImage, name: &str) -> Result<(), ImageError> {
-    let data = STANDARD.encode(image.encode_png()?);
-    let (width, height) = (image.width, image.height);
-    let _ = write!(
-        html,
-        "<figure><img alt=\"{name} view\" src=\"data:image/png;base64,{data}\"><figcaption>{name}, {width} × {height}</figcaption></figure>"
-    );
+    let caption = format!("{name}, {} × {}", image.width, image.height);
+    html.push_str(&figure(&image.encode_png()?, &format!("{name} view"), &caption));
     Ok(())
 }
 
 fn percent(part: usize, whole: usize) -> String {
     format!("{:.1} %", 100.0 * part as f64 / whole.max(1) as f64)
-}
-
-/// Text that cannot end an element or an attribute: model output is data.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_model_says_cannot_become_markup() {
-        assert_eq!(escape("<script>'\"&"), "&lt;script&gt;&#39;&quot;&amp;");
-    }
 }
