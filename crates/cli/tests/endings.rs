@@ -256,6 +256,18 @@ fn a_full_disk_ends_a_run_with_the_name_of_the_file_and_the_checkpoint_before_st
 }
 
 #[test]
+fn a_run_leaves_a_page_with_its_curves_and_what_it_said() {
+    let run = Run::new(Kind::Grpo);
+    run.finish();
+    let page = fs_err::read_to_string(run.folder().join("report.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("data:image/png;base64,"));
+    for said in ["Reward", "Calls for the full image", "Entropy", "What it said in step 8", "advantage"] {
+        assert!(page.contains(said), "`{said}` is not on the page");
+    }
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page fetches nothing");
+}
+
+#[test]
 fn a_file_where_checkpoints_should_be_is_told_before_anything_is_trained() {
     let run = Run::new(Kind::Sft);
     fs_err::create_dir_all(run.folder()).unwrap();

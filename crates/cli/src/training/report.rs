@@ -97,7 +97,13 @@ fn tiles(html: &mut String, metrics: &Metrics) {
         }
         let _ = write!(html, "<section class=\"tile\"><h3>{name}</h3><dl>");
         for (name, value, share) in known {
-            let value = if share { format!("{:.1} %", 100.0 * value) } else { format!("{value:.4}") };
+            let value = if share {
+                format!("{:.1} %", 100.0 * value)
+            } else if value.fract() == 0.0 {
+                format!("{value}")
+            } else {
+                format!("{value:.4}")
+            };
             let _ = write!(html, "<dt>{name}</dt><dd>{value}</dd>");
         }
         html.push_str("</dl></section>");
