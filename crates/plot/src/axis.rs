@@ -49,7 +49,7 @@ impl Axis {
 
     fn label(&self, tick: f64) -> String {
         let largest = self.low.abs().max(self.high.abs());
-        if largest > 0.0 && (largest < 1e-3 || largest >= 1e7) {
+        if largest > 0.0 && !(1e-3..1e7).contains(&largest) {
             return if tick == 0.0 { "0".to_owned() } else { format!("{tick:.1e}") };
         }
         let (number, unit) = if largest >= 1e4 { (tick / 1e3, "k") } else { (tick, "") };

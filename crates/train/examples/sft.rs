@@ -40,7 +40,7 @@ fn run(file: &std::path::Path, start: Start) -> Result<(), TrainError> {
 
 fn show(event: Event<'_>) {
     match event {
-        Event::Started { from_step, total_steps, parameters } => {
+        Event::Started { from_step, total_steps, parameters, .. } => {
             eprintln!("{parameters} parameters, steps {from_step} to {total_steps}");
         }
         Event::Step { .. } => {}

@@ -128,7 +128,7 @@ impl Checkpoints {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             match name.strip_prefix("step-").and_then(|step| step.parse::<u64>().ok()) {
                 Some(step) if step <= newest => drop(steps.insert(step, path)),
-                None if !(name.starts_with(".step-") && name.ends_with(".tmp")) => {}
+                None if name.strip_prefix(".step-").and_then(|rest| rest.strip_suffix(".tmp")).is_none() => {}
                 Some(_) | None => remove(&path)?,
             }
         }

@@ -36,17 +36,20 @@ pub(super) fn write(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
         }
         html.push_str("</div>\n");
     }
-    let _ =
-        write!(html, "<footer>visionthink {} · {}</footer></body></html>\n", env!("CARGO_PKG_VERSION"), escape(name));
+    let version = env!("CARGO_PKG_VERSION");
+    let _ = writeln!(html, "<footer>visionthink {version} · {}</footer></body></html>", escape(name));
     let (temporary, file) = (folder.join(".report.html.tmp"), folder.join("report.html"));
     fs_err::write(&temporary, html)?;
     fs_err::rename(&temporary, &file)?;
     Ok(file)
 }
 
+/// A key with its name, and whether it is a share.
+type Figure = (&'static str, &'static str, bool);
+
 /// The newest numbers.
 fn tiles(html: &mut String, metrics: &Metrics) {
-    const TILES: [(&str, &[(&str, &str, bool)]); 4] = [
+    const TILES: [(&str, &[Figure]); 4] = [
         (
             "newest step",
             &[
