@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::args::ExperimentArguments;
-use crate::commands::sft::stop_on_ctrl_c;
 use crate::experiment::definition::Definition;
 use crate::experiment::{curves, page, trial};
 use crate::failure::Failure;
+use crate::interrupt::stop_on_ctrl_c;
 use crate::output;
 use crate::progress;
 
@@ -16,7 +16,7 @@ pub(crate) fn run(arguments: &ExperimentArguments) -> anyhow::Result<()> {
     let trials = definition.trials()?;
     fs_err::create_dir_all(&arguments.out)?;
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_ctrl_c(stop.clone())?;
+    stop_on_ctrl_c(stop.clone(), "stopping behind this step")?;
     // Asked once: the working tree may move on while the runs last.
     let commit = trial::commit();
     let command = format!("visionthink experiment {}", arguments.file.display());
@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &ExperimentArguments) -> anyhow::Result<()> {
         let result = match done {
             Some(result) => result,
             None => {
-                progress::say(&bar, &format!("{label}, seed {}", one.seed));
+                progress::tell(&format!("{label}, seed {}", one.seed));
                 let Some(result) =
                     trial::run(one, &definition.experiment, &arguments.device, commit.as_deref(), &stop)?
                 else {

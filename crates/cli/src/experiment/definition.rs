@@ -8,8 +8,8 @@ use visionthink_train::TrainConfig;
 use visionthink_train::grpo::GrpoConfig;
 
 use crate::commands::check::is_reinforcement;
-use crate::commands::sft::refused;
 use crate::failure::Failure;
+use crate::training::refused;
 
 /// An experiment as its file says it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

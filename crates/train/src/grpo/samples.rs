@@ -49,8 +49,10 @@ pub struct SampledRollout {
     pub broken_format: Option<String>,
     /// What it is worth.
     pub reward: SampledReward,
-    /// How much better it is than its group.
+    /// How much better it is than its group: of the turn that answered, of all tokens where nothing was called.
     pub advantage: f64,
+    /// The same of the turn that called.
+    pub call_advantage: Option<f64>,
     /// Sampled tokens.
     pub completion_tokens: usize,
     /// Image tokens shown.
@@ -61,7 +63,7 @@ pub struct SampledRollout {
     pub error: Option<String>,
 }
 
-/// The parts of a reward: `total = accuracy + format - penalty`, 0 where nobody judged the answer.
+/// The parts of a reward: `total = accuracy + format - penalty`, and what its length takes off; 0 where nobody judged the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SampledReward {
     /// For the answer.
@@ -181,7 +183,8 @@ impl SampledRollout {
                 penalty: scores.map_or(0.0, |_| response.control.penalty.amount()),
                 total: group.rewards[at],
             },
-            advantage: group.advantages[at],
+            advantage: group.advantages[at].answer,
+            call_advantage: (conversation.decision() == Decision::Resize).then_some(group.advantages[at].call),
             completion_tokens: rollout.usage.completion_tokens,
             image_tokens: rollout.usage.image_tokens,
             images: images.map(|image| SampledImage { view: image.view, file: png(step, place, image.view) }).collect(),
