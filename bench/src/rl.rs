@@ -4,6 +4,7 @@
 //! project is for, of two turns.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -15,8 +16,10 @@ use visionthink_data::{ImageSource, JsonlWriter, Question};
 use visionthink_engine::{Backend, ModelFolder};
 use visionthink_protocol::Mode;
 use visionthink_train::config::FilesSection;
-use visionthink_train::grpo::{Experience, GrpoConfig, Learner, Questioner, UpdateSettings, score_group, update};
-use visionthink_train::{ImageTokens, Optimizer, Parameters, Workers, start_model};
+use visionthink_train::grpo::{
+    Experience, GrpoConfig, Learner, Questioner, UpdateSettings, judge_rollouts, score_group, update,
+};
+use visionthink_train::{AnswerJudge, ImageTokens, Optimizer, Parameters, Workers, start_model};
 
 use crate::measure::Row;
 use crate::memory;
@@ -159,6 +162,7 @@ fn steps(config: &GrpoConfig) -> Result<Phases> {
     let workers = Workers::new(parameters.write_into(model), config.step.workers)?;
     let mut questioner = Questioner::new(config, ModelFolder::open(&checkpoint)?, workers.model().valid())?;
     let mut learner = Learner { workers, parameters, optimizer, reference: Some(reference) };
+    let mut judge = AnswerJudge::open(&config.reward.judge, &config.verdicts())?;
     let mut phases = Phases::default();
     for step in 0..STEPS as u64 {
         let began = Instant::now();
@@ -166,7 +170,9 @@ fn steps(config: &GrpoConfig) -> Result<Phases> {
         let mut experiences = Vec::new();
         let mut sampled = 0;
         for (asked, rollouts) in generation.asked.iter().zip(&generation.rollouts) {
-            let group = score_group(rollouts, &asked.question, &config.reward, &config.advantage);
+            let each = rollouts.iter().map(|rollout| (rollout, &asked.question));
+            let verdicts = judge_rollouts(&mut judge, each, step, &AtomicBool::new(false))?;
+            let group = score_group(rollouts, &verdicts, &config.reward, &config.advantage);
             for (rollout, advantages) in rollouts.iter().zip(&group.advantages) {
                 sampled += rollout.usage.completion_tokens;
                 experiences.push(Experience::new(rollout, &asked.picture, *advantages)?);

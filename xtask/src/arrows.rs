@@ -39,6 +39,7 @@ const ARROWS: &[Row] = &[
             "visionthink-image",
             "visionthink-protocol",
             "visionthink-data",
+            "visionthink-rules",
             "visionthink-model",
             "visionthink-engine",
             "visionthink-reward",

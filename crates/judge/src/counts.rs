@@ -40,7 +40,7 @@ impl Counts {
     }
 
     /// What was added since an earlier moment.
-    pub(crate) fn since(&self, before: &Self) -> Self {
+    pub fn since(&self, before: &Self) -> Self {
         Self {
             questions: self.questions.saturating_sub(before.questions),
             requests: self.requests.saturating_sub(before.requests),

@@ -1,6 +1,7 @@
 //! The judge as others use it: client, cache and counts in one.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -70,6 +71,14 @@ pub struct Judge {
     client: Client,
     cache: Option<Cache>,
     counts: Counts,
+}
+
+/// The model and where it is, for messages.
+impl fmt::Display for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let JudgeEndpoint { model, url, .. } = self.endpoint();
+        write!(f, "`{model}` at `{url}`")
+    }
 }
 
 /// A prompt and the tasks that come to it.

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use visionthink_data::DataError;
 use visionthink_engine::EngineError;
 use visionthink_image::ImageError;
+use visionthink_judge::JudgeError;
 use visionthink_model::ModelError;
 use visionthink_protocol::ProtocolError;
+
+use crate::answer_judge::NoVerdicts;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +83,32 @@ pub enum TrainError {
         /// Rollouts in all of them.
         rollouts: usize,
     },
+
+    /// No question had all its answers judged.
+    #[error(
+        "step {step}: {unjudged} of {rollouts} rollouts have no verdict, and no group is without one; the judge's replies are in the log with `-vv`"
+    )]
+    Unjudged {
+        /// The step that could not be made.
+        step: u64,
+        /// Rollouts without a verdict.
+        unjudged: usize,
+        /// Rollouts in all generations.
+        rollouts: usize,
+    },
+
+    /// The judge is of no use.
+    #[error("step {step}: {source}")]
+    Judge {
+        /// The step that could not be made, or whose policy could not be measured.
+        step: u64,
+        /// Why.
+        source: NoVerdicts,
+    },
+
+    /// The judge cannot be opened.
+    #[error(transparent)]
+    OpenJudge(#[from] JudgeError),
 
     /// The checkpoint cannot see.
     #[error("{}: the checkpoint takes text only; questions about images need a vision-language model", checkpoint.display())]

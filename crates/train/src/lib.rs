@@ -20,6 +20,7 @@
 //! ```
 
 mod adamw;
+mod answer_judge;
 mod batch;
 mod checkpoint;
 mod clip;
@@ -47,6 +48,7 @@ mod training_run;
 mod transcript;
 mod workers;
 
+pub use answer_judge::{AnswerJudge, Given, JudgeSection, NoVerdicts};
 pub use batch::{ImageTokens, MicroBatch, micro_batches};
 pub use checkpoint::{Checkpoints, Saved, TrainerState, export, resume};
 pub use clip::{clip, global_norm};

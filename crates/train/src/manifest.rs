@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::answer_judge::JudgeSection;
 use crate::error::TrainError;
 use crate::replace::replace_file;
 
@@ -12,6 +13,17 @@ const CONFIG_FILE: &str = "config.toml";
 
 /// Sections that say what is written down and when. They change no number that a run computes, so a resumed run may change them.
 const FREE_SECTIONS: [&str; 2] = ["checkpoint", "log"];
+
+/// Whether a resumed run may change a key: see [`FREE_SECTIONS`] and [`JudgeSection::FREE_KEYS`].
+fn is_free(key: &str) -> bool {
+    let section = key.split('.').next().unwrap_or(key);
+    let of_judge = key.strip_prefix("reward.judge.").is_some_and(|key| {
+        JudgeSection::FREE_KEYS
+            .iter()
+            .any(|free| key.strip_prefix(free).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    });
+    FREE_SECTIONS.contains(&section) || key == "reward.verdicts" || of_judge
+}
 
 /// Writes the run file as it was understood, and what runs it.
 ///
@@ -34,7 +46,7 @@ pub(crate) fn write_manifest(config: &impl Serialize, seed: u64, folder: &Path) 
 /// Compares a run file with the one that the run in `folder` began with. A folder without one has nothing to compare.
 ///
 /// # Errors
-/// [`TrainError::ResumeDiffers`] with all keys that differ, but for those of the sections `checkpoint` and `log`.
+/// [`TrainError::ResumeDiffers`] with all keys that differ, but for those of the sections `checkpoint` and `log` and where the judge is.
 pub(crate) fn check_unchanged(folder: &Path, config: &impl Serialize) -> Result<(), TrainError> {
     let file = folder.join(CONFIG_FILE);
     if !file.is_file() {
@@ -50,7 +62,7 @@ pub(crate) fn check_unchanged(folder: &Path, config: &impl Serialize) -> Result<
     keys.dedup();
     let keys: Vec<String> = keys
         .into_iter()
-        .filter(|key| !FREE_SECTIONS.iter().any(|section| key.split('.').next() == Some(*section)))
+        .filter(|key| !is_free(key))
         .filter(|key| began.get(*key) != now.get(*key))
         .map(|key| format!("`{key}` was {} and is {}", shown(began.get(key)), shown(now.get(key))))
         .collect();
@@ -100,6 +112,19 @@ mod tests {
         let mut quieter = config();
         quieter["log"]["every"] = 50.into();
         check_unchanged(folder.path(), &quieter).unwrap();
+    }
+
+    #[test]
+    fn a_judge_may_move_and_not_become_another() {
+        for (free, keys) in [
+            (
+                true,
+                ["reward.judge.endpoint.url", "reward.judge.endpoint.prices.prompt", "reward.verdicts", "log.every"],
+            ),
+            (false, ["reward.judge.endpoint.model", "reward.judge", "reward.judge.endpoint.variant.kind", "run.seed"]),
+        ] {
+            assert!(keys.iter().all(|key| is_free(key) == free), "{keys:?}");
+        }
     }
 
     #[test]

@@ -9,12 +9,12 @@ use visionthink_reward::{
     AdvantageRule, Credit, FormatRules, LengthPenalty, Overlong, PenaltyRule, Precision, Weights,
 };
 
+use crate::answer_judge::JudgeSection;
 use crate::config::{
     CheckpointSection, FilesSection, ModelSection, OptimizerSection, RunSection, ScheduleSection, StepSection,
     SyntheticSection, read,
 };
 use crate::error::TrainError;
-use crate::grpo::scoring::Judge;
 use crate::policy::PolicySection;
 
 /// A training run by reinforcement.
@@ -92,7 +92,10 @@ pub struct RolloutSection {
 #[serde(deny_unknown_fields)]
 pub struct RewardSection {
     /// Who says whether an answer is right.
-    pub judge: Judge,
+    pub judge: JudgeSection,
+    /// A folder that keeps the verdicts of a language model, which several runs may share; `verdicts` in the run folder without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdicts: Option<PathBuf>,
     /// The layout that transcripts should have.
     pub format: FormatRules,
     /// What each part weighs.
@@ -160,6 +163,11 @@ impl GrpoConfig {
         self.run.out.join(&self.run.name)
     }
 
+    /// Where the verdicts of a language model are kept.
+    pub fn verdicts(&self) -> PathBuf {
+        self.reward.verdicts.clone().unwrap_or_else(|| self.folder().join("verdicts"))
+    }
+
     /// The sampling of one group.
     pub(crate) fn sampling(&self, seed: u64) -> Sampling {
         Sampling { temperature: self.rollout.temperature, top_p: self.rollout.top_p, seed, ..Sampling::greedy() }
@@ -225,6 +233,9 @@ impl GrpoConfig {
             ("reward.weights.format", self.reward.weights.format),
         ] {
             found.need(value.is_finite() && value >= 0.0, key, value, "zero or more");
+        }
+        for problem in self.reward.judge.problems("reward.judge") {
+            found.add(problem);
         }
         found.optimizer(&self.optimizer);
         found.schedule(&self.schedule, rollout.steps, "`rollout.steps` is");

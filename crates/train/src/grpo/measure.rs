@@ -6,13 +6,13 @@ use visionthink_reward::Accuracy;
 
 use crate::evaluate::Share;
 use crate::grpo::generation::Asked;
-use crate::grpo::scoring::{Group, Judge};
+use crate::grpo::scoring::Group;
 use crate::log::Record;
 
 /// Sums over rollouts. Easy and hard are told apart for the reader alone; nothing that learns sees it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Tally {
-    /// Right answers to questions that do and that do not need the full image.
+    /// Right answers to questions that do not and that do need the full image; of what was judged.
     pub correct: [Share; 2],
     /// First turns that asked for the full image, likewise.
     pub calls: [Share; 2],
@@ -20,8 +20,10 @@ pub struct Tally {
     pub malformed: usize,
     /// Transcripts laid out as asked.
     pub well_formed: usize,
-    /// Sum of rewards.
+    /// Sum of rewards, of what was judged.
     pub reward: f64,
+    /// Rollouts without a verdict.
+    pub unjudged: usize,
     /// Rollouts.
     pub rollouts: usize,
     /// Sampled tokens.
@@ -36,16 +38,25 @@ impl Tally {
     /// Counts the rollouts of a group.
     pub fn add_group(&mut self, asked: &Asked, rollouts: &[Rollout], group: &Group) {
         for ((rollout, response), reward) in rollouts.iter().zip(&group.responses).zip(&group.rewards) {
-            self.add(asked, rollout, response.accuracy == Accuracy::Correct);
+            self.add(asked, rollout, response.accuracy);
+            // Without a verdict it is 0, which nobody said it is worth.
             self.reward += reward;
             self.well_formed += usize::from(response.format == visionthink_reward::Format::Ok);
         }
     }
 
-    fn add(&mut self, asked: &Asked, rollout: &Rollout, correct: bool) {
+    /// The mean reward of what was judged; not a number where nothing was.
+    pub fn mean_reward(&self) -> f64 {
+        self.reward / (self.rollouts - self.unjudged) as f64
+    }
+
+    fn add(&mut self, asked: &Asked, rollout: &Rollout, accuracy: Accuracy) {
         let need = usize::from(asked.question.needs_full);
         let decision = rollout.conversation.decision();
-        self.correct[need].add(correct);
+        match accuracy {
+            Accuracy::Unjudged => self.unjudged += 1,
+            judged => self.correct[need].add(judged == Accuracy::Correct),
+        }
         self.calls[need].add(decision == Decision::Resize);
         self.malformed += usize::from(decision == Decision::Malformed);
         self.rollouts += 1;
@@ -83,12 +94,10 @@ pub struct PolicyEvaluation {
 
 impl PolicyEvaluation {
     /// Counts the rollouts of one mode.
-    pub(crate) fn tally(asked: &[Asked], rollouts: &[Rollout], judge: Judge) -> Tally {
+    pub(crate) fn tally(asked: &[Asked], rollouts: &[Rollout], verdicts: &[Accuracy]) -> Tally {
         let mut tally = Tally::default();
-        for rollout in rollouts {
-            let one = &asked[rollout.task];
-            let correct = judge.accuracy(rollout.conversation.answer(), &one.question) == Accuracy::Correct;
-            tally.add(one, rollout, correct);
+        for (rollout, verdict) in rollouts.iter().zip(verdicts) {
+            tally.add(&asked[rollout.task], rollout, *verdict);
         }
         tally
     }

@@ -23,5 +23,5 @@ pub use measure::{PolicyEvaluation, Tally};
 pub use pass::{PolicyPass, SampledTokens, policy_pass, target_log_probs};
 pub use run::{GrpoEvent, GrpoReport, train_policy};
 pub use samples::{SampledImage, SampledReward, SampledRollout, read_samples};
-pub use scoring::{Group, Judge, score_group};
+pub use scoring::{Group, judge_rollouts, score, score_group};
 pub use update::{Learner, PolicyOutcome, UpdateSettings, update};

@@ -7,9 +7,11 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Device;
 use visionthink_engine::{Backend, ModelFolder};
+use visionthink_judge::Counts;
 use visionthink_protocol::{FinishReason, Mode};
 use visionthink_reward::{BatchFilter, FilterConfig, FilterCounts, FilterStep};
 
+use crate::answer_judge::AnswerJudge;
 use crate::batch::ImageTokens;
 use crate::error::TrainError;
 use crate::grpo::config::GrpoConfig;
@@ -17,7 +19,7 @@ use crate::grpo::experience::Experience;
 use crate::grpo::generation::{Asked, Generation, Questioner};
 use crate::grpo::measure::{PolicyEvaluation, Tally};
 use crate::grpo::samples::{Answered, write_samples};
-use crate::grpo::scoring::score_group;
+use crate::grpo::scoring::{judge_rollouts, score_group};
 use crate::grpo::update::{Learner, PolicyOutcome, UpdateSettings, update};
 use crate::init::start_model;
 use crate::log::Record;
@@ -77,8 +79,8 @@ pub struct GrpoReport {
 /// Trains as the run file says. `device` is a plain device; `stop` ends the run behind the current step; `observe` is told what happens.
 ///
 /// # Errors
-/// Anything that keeps the run from starting, data that gives no groups to learn from, a checkpoint that cannot be written, or
-/// [`TrainError::Diverged`].
+/// Anything that keeps the run from starting, data that gives no groups to learn from, a judge that cannot be asked, a checkpoint that
+/// cannot be written, or [`TrainError::Diverged`].
 pub fn train_policy(
     config: &GrpoConfig,
     device: &Device,
@@ -109,6 +111,7 @@ struct StepBatch {
     counts: FilterCounts,
     generations: usize,
     rollout_seconds: f64,
+    judge_seconds: f64,
 }
 
 /// A run between two steps.
@@ -118,6 +121,9 @@ struct Reinforcement<'a> {
     questioner: Questioner,
     learner: Learner,
     image_tokens: ImageTokens,
+    judge: AnswerJudge,
+    /// What the records have told of the judge.
+    judge_told: Option<Counts>,
     held_out: Vec<Asked>,
     evaluation: Option<PolicyEvaluation>,
     rewards: Vec<f64>,
@@ -146,16 +152,28 @@ impl<'a> Reinforcement<'a> {
         let questioner = Questioner::new(config, ModelFolder::open(&run.side_files)?, workers.model().valid())?;
         let held_out = questioner.held_out(config.log.eval_questions)?;
         let learner = Learner { workers, parameters, optimizer, reference };
-        let (evaluation, rewards, update_seconds) = (None, Vec::new(), 0.0);
-        Ok(Self { config, run, questioner, learner, image_tokens, held_out, evaluation, rewards, update_seconds })
+        let judge = AnswerJudge::open(&config.reward.judge, &config.verdicts())?;
+        Ok(Self {
+            config,
+            run,
+            questioner,
+            learner,
+            image_tokens,
+            judge_told: judge.counts(),
+            judge,
+            held_out,
+            evaluation: None,
+            rewards: Vec::new(),
+            update_seconds: 0.0,
+        })
     }
 
     fn steps(&mut self, stop: &AtomicBool, observe: &mut dyn FnMut(GrpoEvent<'_>)) -> Result<(), TrainError> {
         let config = self.config;
         while self.run.goes_on(stop) {
-            let batch = self.collect()?;
+            let batch = self.collect(stop)?;
             let outcome = self.learn(&batch)?;
-            self.rewards.push(batch.tally.reward / batch.tally.rollouts as f64);
+            self.rewards.push(batch.tally.mean_reward());
             observe(GrpoEvent::Step { step: self.run.state.step, outcome: &outcome, tally: &batch.tally });
             if self.run.is_due(config.log.every) {
                 observe(GrpoEvent::Logged(&self.log_step(&batch, &outcome)?));
@@ -166,7 +184,7 @@ impl<'a> Reinforcement<'a> {
                 observe(GrpoEvent::Sampled(&file));
             }
             if config.log.eval_questions > 0 && self.run.is_due(config.log.eval_every) {
-                observe(GrpoEvent::Evaluated(self.evaluate()?));
+                observe(GrpoEvent::Evaluated(&self.evaluate(stop)?));
             }
             if self.run.is_due(config.checkpoint.every) {
                 self.save(observe)?;
@@ -176,8 +194,9 @@ impl<'a> Reinforcement<'a> {
     }
 
     /// Generates until there are enough groups with a spread.
-    fn collect(&mut self) -> Result<StepBatch, TrainError> {
+    fn collect(&mut self, stop: &AtomicBool) -> Result<StepBatch, TrainError> {
         let began = Instant::now();
+        let mut judge_seconds = 0.0;
         let rollout = &self.config.rollout;
         let filter = FilterConfig {
             groups_per_batch: rollout.groups,
@@ -190,9 +209,17 @@ impl<'a> Reinforcement<'a> {
         let mut scored: Vec<Answered> = Vec::new();
         loop {
             let Generation { asked, rollouts } = self.questioner.generate(self.run.state.step, filter.generations())?;
+            let judging_began = Instant::now();
+            let answered = asked.iter().zip(&rollouts);
+            let each = answered.flat_map(|(one, rollouts)| rollouts.iter().map(|rollout| (rollout, &one.question)));
+            let verdicts = judge_rollouts(&mut self.judge, each, self.run.state.step + 1, stop)?;
+            judge_seconds += judging_began.elapsed().as_secs_f64();
+            let mut verdicts = verdicts.as_slice();
             let mut generation = Vec::with_capacity(asked.len());
             for (one, rollouts) in asked.into_iter().zip(rollouts) {
-                let group = score_group(&rollouts, &one.question, &self.config.reward, &self.config.advantage);
+                let (of_group, rest) = verdicts.split_at(rollouts.len());
+                verdicts = rest;
+                let group = score_group(&rollouts, of_group, &self.config.reward, &self.config.advantage);
                 tally.add_group(&one, &rollouts, &group);
                 generation.push(group.scored(scored.len(), &self.config.reward));
                 scored.push((one, rollouts, group));
@@ -200,6 +227,13 @@ impl<'a> Reinforcement<'a> {
             let ready = match filter.push(generation) {
                 FilterStep::Generate => continue,
                 FilterStep::Ready(groups) => groups,
+                FilterStep::LimitReached if filter.counts().judged == 0 => {
+                    return Err(TrainError::Unjudged {
+                        step: self.run.state.step + 1,
+                        unjudged: tally.unjudged,
+                        rollouts: tally.rollouts,
+                    });
+                }
                 FilterStep::LimitReached if filter.held() == 0 => {
                     return Err(TrainError::NoSpread {
                         step: self.run.state.step + 1,
@@ -227,7 +261,8 @@ impl<'a> Reinforcement<'a> {
                 tally,
                 counts: filter.counts(),
                 generations: filter.generations(),
-                rollout_seconds: began.elapsed().as_secs_f64(),
+                rollout_seconds: began.elapsed().as_secs_f64() - judge_seconds,
+                judge_seconds,
             });
         }
     }
@@ -255,7 +290,7 @@ impl<'a> Reinforcement<'a> {
     fn log_step(&mut self, batch: &StepBatch, outcome: &PolicyOutcome) -> Result<Record, TrainError> {
         let mut record = Record::new(self.run.state.step);
         let rollouts = batch.tally.rollouts as f64;
-        record.put("train/reward", batch.tally.reward / rollouts);
+        record.put("train/reward", batch.tally.mean_reward());
         record.put("train/well_formed", batch.tally.well_formed as f64 / rollouts);
         batch.tally.put(&mut record, "train");
         record.put("policy/loss", outcome.policy_gradient);
@@ -271,6 +306,7 @@ impl<'a> Reinforcement<'a> {
         record.put("groups/generations", batch.generations as f64);
         record.put("groups/unjudged_responses", batch.counts.unjudged_responses as f64);
         record.put("seconds/rollout", batch.rollout_seconds);
+        record.put("seconds/judge", batch.judge_seconds);
         record.put("seconds/update", self.update_seconds);
         record.put("tokens/sampled", batch.tally.completion_tokens as f64);
         record.put("tokens/learned_from", outcome.tokens as f64);
@@ -278,19 +314,40 @@ impl<'a> Reinforcement<'a> {
         record.put("tokens/prefilled_total", counters.prefilled_tokens as f64);
         record.put("tokens/reused_total", counters.reused_tokens as f64);
         record.put("train/skipped", self.run.state.skipped as f64);
+        self.put_judge(&mut record, "judge");
         self.run.log.write(&record)?;
         Ok(record)
     }
 
-    fn evaluate(&mut self) -> Result<&PolicyEvaluation, TrainError> {
+    fn evaluate(&mut self, stop: &AtomicBool) -> Result<PolicyEvaluation, TrainError> {
         let mut evaluation = PolicyEvaluation { step: self.run.state.step, ..PolicyEvaluation::default() };
-        let judge = self.config.reward.judge;
         for (mode, tally) in [(Mode::Adaptive, &mut evaluation.adaptive), (Mode::Full, &mut evaluation.full)] {
             let rollouts = self.questioner.ask(&self.held_out, mode)?;
-            *tally = PolicyEvaluation::tally(&self.held_out, &rollouts, judge);
+            let each = rollouts.iter().map(|rollout| (rollout, &self.held_out[rollout.task].question));
+            let verdicts = judge_rollouts(&mut self.judge, each, self.run.state.step, stop)?;
+            *tally = PolicyEvaluation::tally(&self.held_out, &rollouts, &verdicts);
         }
-        self.run.log.write(&evaluation.record())?;
-        Ok(self.evaluation.insert(evaluation))
+        let mut record = evaluation.record();
+        self.put_judge(&mut record, "eval/judge");
+        self.run.log.write(&record)?;
+        self.evaluation = Some(evaluation);
+        Ok(evaluation)
+    }
+
+    /// What a language model that judges has done since a record last said so.
+    fn put_judge(&mut self, record: &mut Record, prefix: &str) {
+        let (Some(counts), Some(told)) = (self.judge.counts(), self.judge_told) else { return };
+        self.judge_told = Some(counts);
+        let done = counts.since(&told);
+        let mut put = |name: &str, value: f64| record.put(format!("{prefix}/{name}"), value);
+        put("calls", done.requests as f64);
+        put("cached", done.cache_hits as f64);
+        put("failed", done.unjudged as f64);
+        put("prompt_tokens", done.usage.prompt_tokens as f64);
+        put("completion_tokens", done.usage.completion_tokens as f64);
+        if let Some(prices) = self.config.reward.judge.prices() {
+            put("cost", done.cost(prices));
+        }
     }
 
     fn save(&mut self, observe: &mut dyn FnMut(GrpoEvent<'_>)) -> Result<(), TrainError> {

@@ -1,33 +1,17 @@
 //! From the rollouts of one question to rewards and advantages.
 
-use serde::{Deserialize, Serialize};
+use std::sync::atomic::AtomicBool;
+
 use visionthink_engine::Rollout;
 use visionthink_reward::{
     Accuracy, GroupControl, RewardBreakdown, ScoredGroup, ScoredSample, TurnAdvantages, TurnRewards,
 };
+use visionthink_rules::Truth;
 
+use crate::answer_judge::{AnswerJudge, Given};
+use crate::error::TrainError;
 use crate::grpo::config::{AdvantageSection, RewardSection};
 use crate::source::Question;
-
-/// Who says whether an answer is right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Judge {
-    /// The answer is the expected text, but for case and white space around it.
-    Exact,
-}
-
-impl Judge {
-    /// Judges one answer; none at all is wrong.
-    pub fn accuracy(self, answer: Option<&str>, question: &Question) -> Accuracy {
-        match self {
-            Self::Exact => {
-                let right = answer.is_some_and(|answer| answer.trim().eq_ignore_ascii_case(question.answer.trim()));
-                if right { Accuracy::Correct } else { Accuracy::Wrong }
-            }
-        }
-    }
-}
 
 /// The scored rollouts of one question.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,17 +26,57 @@ pub struct Group {
     pub advantages: Vec<TurnAdvantages>,
 }
 
-/// Scores the rollouts of one question. A rollout that failed is unjudged: nobody knows what it would have been worth.
+/// The verdict on each rollout beside its question. One that failed is unjudged: nobody knows what it would have been worth.
+///
+/// # Errors
+/// [`TrainError::Judge`], with the step that needs the verdicts.
+pub fn judge_rollouts<'a>(
+    judge: &mut AnswerJudge,
+    rollouts: impl Iterator<Item = (&'a Rollout, &'a Question)>,
+    step: u64,
+    stop: &AtomicBool,
+) -> Result<Vec<Accuracy>, TrainError> {
+    let rollouts: Vec<(&Rollout, [&str; 1], &Question)> =
+        rollouts.map(|(rollout, question)| (rollout, [question.answer.as_str()], question)).collect();
+    let whole = || rollouts.iter().enumerate().filter(|(_, (rollout, ..))| rollout.error.is_none());
+    let given: Vec<Given<'_>> = whole()
+        .map(|(_, (rollout, truth, question))| Given {
+            question: &question.text,
+            truth: Truth { answers: truth, options: &[] },
+            answer: rollout.conversation.answer(),
+        })
+        .collect();
+    let mut verdicts = vec![Accuracy::Unjudged; rollouts.len()];
+    let judged = judge.judge(&given, stop).map_err(|source| TrainError::Judge { step, source })?;
+    for ((index, _), verdict) in whole().zip(judged) {
+        verdicts[index] = verdict;
+    }
+    Ok(verdicts)
+}
+
+/// Scores the rollouts of one question from the verdicts on them.
 pub fn score_group(
     rollouts: &[Rollout],
-    question: &Question,
+    verdicts: &[Accuracy],
     section: &RewardSection,
     advantage: &AdvantageSection,
 ) -> Group {
-    let mut responses: Vec<RewardBreakdown> =
-        rollouts.iter().map(|rollout| breakdown(rollout, question, section)).collect();
+    let each = rollouts.iter().zip(verdicts);
+    let responses = each.map(|(rollout, verdict)| breakdown(rollout, *verdict, section)).collect();
+    let tokens: Vec<usize> = rollouts.iter().map(|rollout| rollout.usage.completion_tokens).collect();
+    score(responses, &tokens, section, advantage)
+}
+
+/// Puts the penalties on the responses to one question, and makes rewards and advantages of them; `tokens` are how many of each were
+/// sampled.
+pub fn score(
+    mut responses: Vec<RewardBreakdown>,
+    tokens: &[usize],
+    section: &RewardSection,
+    advantage: &AdvantageSection,
+) -> Group {
     let control = section.control.apply(&mut responses, &section.weights);
-    let lengths = rollouts.iter().map(|rollout| advantage.overlong.reward(rollout.usage.completion_tokens));
+    let lengths = tokens.iter().map(|tokens| advantage.overlong.reward(*tokens));
     let scored = || responses.iter().zip(lengths.clone());
     let rewards: Vec<f64> = scored().map(|(response, length)| response.reward(&section.weights) + length).collect();
     let part = |(response, length): (&RewardBreakdown, f64)| {
@@ -64,15 +88,10 @@ pub fn score_group(
     Group { responses, control, rewards, advantages }
 }
 
-fn breakdown(rollout: &Rollout, question: &Question, section: &RewardSection) -> RewardBreakdown {
+fn breakdown(rollout: &Rollout, verdict: Accuracy, section: &RewardSection) -> RewardBreakdown {
     let conversation = &rollout.conversation;
     let turns: Vec<&str> = conversation.turns().iter().map(|turn| turn.text.as_str()).collect();
-    let check = section.format.check(&turns);
-    let accuracy = match rollout.error {
-        Some(_) => Accuracy::Unjudged,
-        None => section.judge.accuracy(conversation.answer(), question),
-    };
-    RewardBreakdown::new(accuracy, check, conversation.decision().into())
+    RewardBreakdown::new(verdict, section.format.check(&turns), conversation.decision().into())
 }
 
 impl Group {
@@ -84,20 +103,5 @@ impl Group {
         };
         let samples = self.responses.iter().zip(&self.rewards).map(sample).collect();
         ScoredGroup { id: id.to_string(), samples }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_exact_judge_ignores_case_and_white_space_and_nothing_else() {
-        let question =
-            Question { text: "?".into(), answer: "top left".into(), topic: "place".into(), needs_full: false };
-        let judged = |answer| Judge::Exact.accuracy(answer, &question);
-        assert_eq!(judged(Some(" Top left\n")), Accuracy::Correct);
-        assert_eq!(judged(Some("top left corner")), Accuracy::Wrong);
-        assert_eq!(judged(None), Accuracy::Wrong);
     }
 }

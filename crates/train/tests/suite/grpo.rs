@@ -14,7 +14,7 @@ use visionthink_train::{Start, TrainError};
 use crate::tiny_checkpoint;
 
 /// Three steps of four groups of four.
-fn small_run(out: &Path) -> GrpoConfig {
+pub(crate) fn small_run(out: &Path) -> GrpoConfig {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let file = root.join("configs/micro-grpo.toml");
     let text = fs_err::read_to_string(&file).unwrap();
@@ -32,7 +32,7 @@ fn small_run(out: &Path) -> GrpoConfig {
     config
 }
 
-fn run(config: &GrpoConfig, start: Start, stop_behind: Option<u64>) -> Result<GrpoReport, TrainError> {
+pub(crate) fn run(config: &GrpoConfig, start: Start, stop_behind: Option<u64>) -> Result<GrpoReport, TrainError> {
     let stop = AtomicBool::new(false);
     train_policy(config, &Device::flex(), start, &stop, &mut |event| {
         if let GrpoEvent::Step { step, .. } = event {

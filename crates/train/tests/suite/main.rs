@@ -5,8 +5,12 @@ mod configs;
 mod credit;
 mod divergence;
 mod grpo;
+mod judged;
 mod memory;
 mod runs;
+#[path = "../../../judge/tests/judge/server.rs"]
+#[expect(dead_code, reason = "the tests of the judge use more of it")]
+mod server;
 mod transcripts;
 
 use std::path::{Path, PathBuf};
