@@ -2,13 +2,14 @@
 
     load_saved.py FOLDER
 
-FOLDER is what `visionthink-bench save CHECKPOINT FOLDER` wrote: the checkpoint as the project saves it, and beside it
+FOLDER is what `visionthink-bench save CHECKPOINT FOLDER [ADAPTER]` wrote: the checkpoint as the project saves it, and beside it
 
     values.json           `prompt` (text, one `<|image_pad|>` per image), `images` (files in FOLDER)
     values.safetensors    `input_ids` [T] and `image_grid_thw` [images, 3] i64, `pixel_values` [P, values] and
                           `logits` [T, V] f32, as the project computed them
+    adapter/              where one was given: the adapter as the project saves it, which the logits are with
 
-Checks: every tensor of the file is used and none is missing; the tokenizer and the processor load and give the same
+Checks: every tensor of the file is used and none is missing, also where PEFT puts the adapter on; the tokenizer and the processor load and give the same
 ids, grids and pixels; the logits agree. Prints the largest differences; exit code 0 only if all checks hold.
 """
 
@@ -50,9 +51,18 @@ def run(folder: Path) -> list[tuple[str, bool, str]]:
     model, loading = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(
         folder, dtype=torch.float32, output_loading_info=True
     )
-    model.eval()
     faults = {kind: sorted(map(str, names)) for kind, names in loading.items() if names}
     checks = [("tensors", not faults, str(faults) if faults else f"{len(model.state_dict())} names, all found")]
+
+    if (folder / "adapter").is_dir():
+        import peft
+
+        model = peft.PeftModel.from_pretrained(model, folder / "adapter")
+        saved = load_file(folder / "adapter/adapter_model.safetensors")
+        loaded = peft.get_peft_model_state_dict(model)
+        wrong = sorted(set(saved) ^ set(loaded)) or [n for n in saved if not torch.equal(saved[n], loaded[n])]
+        checks.append(("adapter", not wrong, str(wrong) if wrong else f"{len(saved)} tensors, all found"))
+    model.eval()
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     plain = tokenizer(values["prompt"])["input_ids"]

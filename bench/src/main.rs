@@ -27,8 +27,9 @@ const USAGE: &str = "\
 usage: visionthink-bench run CHECKPOINT OUT     measure a checkpoint; OUT gets `workload.json` and `visionthink.json`
        visionthink-bench rl ROOT OUT            measure a step of GRPO as the repository in ROOT ships it; OUT as for `run`
        visionthink-bench make FOLDER            write the random 0.15 B checkpoint; nothing is done where it is
-       visionthink-bench save CHECKPOINT OUT    save a checkpoint again, with values computed from it, for
-                                                `bench/peers/load_saved.py`
+       visionthink-bench save CHECKPOINT OUT [ADAPTER]
+                                                save a checkpoint again, and an adapter of it, with values computed from
+                                                them, for `bench/peers/load_saved.py`
 ";
 
 fn main() -> ExitCode {
@@ -37,7 +38,10 @@ fn main() -> ExitCode {
         [command, checkpoint, out] if command == Path::new("run") => run(checkpoint, out),
         [command, root, out] if command == Path::new("rl") => rl::run(root, out),
         [command, folder] if command == Path::new("make") => checkpoint::make(folder),
-        [command, checkpoint, out] if command == Path::new("save") => saved::save(checkpoint, out),
+        [command, checkpoint, out] if command == Path::new("save") => saved::save(checkpoint, out, None),
+        [command, checkpoint, out, adapter] if command == Path::new("save") => {
+            saved::save(checkpoint, out, Some(adapter))
+        }
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

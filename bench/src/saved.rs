@@ -10,15 +10,16 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype as FileDtype, serialize_to_file};
 use serde_json::json;
 use visionthink_engine::ModelFolder;
-use visionthink_model::{Dtype, LoadOptions, MropeBatch, mrope_positions};
+use visionthink_model::{Adapter, Dtype, LoadOptions, MropeBatch, mrope_positions};
 
 use crate::checkpoint::copy_companions;
 use crate::workload::{expand, page};
 
 const PROMPT: &str = "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>How tall is the second bar?<|im_end|>\n<|im_start|>assistant\n";
 
-/// Loads `checkpoint`, saves it to `out` and adds `values.json` and `values.safetensors`.
-pub(crate) fn save(checkpoint: &Path, out: &Path) -> Result<()> {
+/// Loads `checkpoint`, saves it to `out` and adds `values.json` and `values.safetensors`; with an adapter also that, and the values are
+/// computed with it.
+pub(crate) fn save(checkpoint: &Path, out: &Path, adapter: Option<&Path>) -> Result<()> {
     let device = Device::flex();
     let folder = ModelFolder::open(checkpoint)?;
     let processor = folder.processor.as_ref().context("the checkpoint has no image processor")?;
@@ -26,7 +27,12 @@ pub(crate) fn save(checkpoint: &Path, out: &Path) -> Result<()> {
     copy_companions(checkpoint, out)?;
 
     // From the copy: what was saved is what is compared.
-    let folder = ModelFolder::open(out)?;
+    let mut folder = ModelFolder::open(out)?;
+    if let Some(adapter) = adapter {
+        let saved = out.join("adapter");
+        Adapter::read(adapter, &folder.config)?.write(&saved, &folder.config, Dtype::F32)?;
+        folder = folder.with_adapter(&saved);
+    }
     let model = folder.load(&LoadOptions::default(), &device)?;
     let picture = page(196, 140)?;
     fs_err::write(out.join("page.png"), picture.encode_png()?)?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use visionthink_data::world::{Family, Split};
 use visionthink_engine::Sampling;
 use visionthink_eval::metrics::answer_tag::TagOrder;
@@ -64,6 +64,9 @@ pub(crate) struct ModelArguments {
     /// `micro` (embedded), a checkpoint folder, or `hf:ORG/NAME`.
     #[arg(long, default_value = "micro")]
     pub(crate) model: ModelSource,
+    /// A LoRA adapter of this model in the layout of PEFT, or the checkpoint of a run that learns one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
     /// auto, cpu, cuda:N, rocm:N, vulkan:N, metal or tch:N.
     #[arg(long, default_value = "auto")]
     pub(crate) device: DeviceChoice,
@@ -234,9 +237,25 @@ pub(crate) struct ExportArguments {
     /// The folder to write; must not exist, or be empty.
     #[arg(long)]
     pub(crate) out: PathBuf,
-    /// Element type of the weights: bf16, f16 or f32.
-    #[arg(long, default_value = "bf16", value_parser = dtype)]
-    pub(crate) dtype: Dtype,
+    /// Element type of the weights: bf16, f16 or f32; by default bf16, and f32 for an adapter alone.
+    #[arg(long, value_parser = dtype)]
+    pub(crate) dtype: Option<Dtype>,
+    /// Of a checkpoint that holds an adapter, write the adapter alone: peft.
+    #[arg(long, value_name = "LAYOUT", conflicts_with = "merge")]
+    pub(crate) lora: Option<AdapterLayout>,
+    /// Of a checkpoint that holds an adapter, write its base with the adapter merged in.
+    #[arg(long)]
+    pub(crate) merge: bool,
+    /// The checkpoint that the adapter was trained on; by default the one that it names.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base: Option<PathBuf>,
+}
+
+/// How an adapter is laid out in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AdapterLayout {
+    /// `adapter_config.json` and `adapter_model.safetensors`.
+    Peft,
 }
 
 fn dtype(name: &str) -> Result<Dtype, String> {

@@ -96,6 +96,10 @@ impl ModelArguments {
     pub(crate) fn open(&self, options: EngineOptions) -> anyhow::Result<Opened> {
         let (device, device_name) = self.device.open()?;
         let folder = self.model.folder()?;
+        let folder = match &self.adapter {
+            Some(adapter) => folder.with_adapter(adapter),
+            None => folder,
+        };
         let engine = folder.engine(&LoadOptions { dtype: dtype(&device) }, &device, options)?;
         Ok(Opened { name: self.model.to_string(), device: device_name, folder, engine })
     }
@@ -106,7 +110,7 @@ fn dtype(device: &Device) -> Dtype {
     if *device == Device::flex() { Dtype::F32 } else { Dtype::Bf16 }
 }
 
-/// The profile asked for, or the one that the checkpoint names, or the released checkpoints' one.
+/// The profile asked for, or the one that the adapter or the checkpoint names, or the released checkpoints' one.
 pub(crate) fn profile(folder: &ModelFolder, wanted: Option<ProfileName>) -> anyhow::Result<Profile> {
     let name = match wanted {
         Some(name) => name,
@@ -116,10 +120,10 @@ pub(crate) fn profile(folder: &ModelFolder, wanted: Option<ProfileName>) -> anyh
 }
 
 fn card(folder: &ModelFolder) -> anyhow::Result<Option<Card>> {
-    let path = folder.path.join("visionthink.json");
-    if !path.exists() {
+    let places = folder.adapter.iter().chain([&folder.path]);
+    let Some(path) = places.map(|place| place.join("visionthink.json")).find(|path| path.exists()) else {
         return Ok(None);
-    }
+    };
     let text = fs_err::read_to_string(&path)?;
     let card = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
     Ok(Some(card))

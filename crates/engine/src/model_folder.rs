@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use serde::{Deserialize, Deserializer};
 use visionthink_image::Processor;
-use visionthink_model::{Config, LoadOptions, Model, ModelError};
+use visionthink_model::{Adapter, Config, LoadOptions, Model, ModelError};
 use visionthink_protocol::{ChatTemplate, Tokenizer};
 
 use crate::engine::{EmbeddedEngine, EngineOptions};
@@ -28,6 +28,8 @@ pub struct ModelFolder {
     pub processor: Option<Arc<Processor>>,
     /// `generation_config.json`, empty where there is none.
     pub generation: GenerationConfig,
+    /// The folder of an adapter that belongs to the weights.
+    pub adapter: Option<PathBuf>,
 }
 
 /// The keys of `generation_config.json` that are used here; others are ignored.
@@ -66,15 +68,25 @@ impl ModelFolder {
             template: Arc::new(ChatTemplate::from_dir(path)?),
             generation: GenerationConfig::from_folder(path)?,
             path: path.to_owned(),
+            adapter: None,
         })
     }
 
-    /// Reads the weights.
+    /// The folder with the adapter in `adapter`, which is in the layout of PEFT.
+    #[must_use]
+    pub fn with_adapter(self, adapter: &Path) -> Self {
+        Self { adapter: Some(adapter.to_owned()), ..self }
+    }
+
+    /// Reads the weights. An adapter is merged into them: it costs nothing from then on.
     ///
     /// # Errors
-    /// As [`Model::load`].
+    /// As [`Model::load`] and [`Adapter::read`].
     pub fn load(&self, options: &LoadOptions, device: &Device) -> Result<Model, ModelError> {
-        Model::load(&self.path, options, device)
+        let Some(folder) = &self.adapter else { return Model::load(&self.path, options, device) };
+        // The smaller files first: what is wrong with them should not cost a load of the weights.
+        let adapter = Adapter::read(folder, &self.config)?;
+        Ok(Model::load(&self.path, options, device)?.with_adapter(&adapter).merge_adapter())
     }
 
     /// An engine with the weights of the folder.

@@ -114,6 +114,40 @@ pub enum ModelError {
         other: PathBuf,
     },
 
+    /// A target of an adapter is no module of the model.
+    #[error("no module is called `{found}`; modules are {}", known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))]
+    UnknownTarget {
+        /// The name given.
+        found: String,
+        /// Names that exist.
+        known: Vec<String>,
+    },
+
+    /// An adapter is made for other modules.
+    #[error("{}: tensor `{name}` belongs to no module of the base; was the adapter trained on another checkpoint?", file.display())]
+    AdapterTensor {
+        /// The adapter's weights file.
+        file: PathBuf,
+        /// The tensor as the file names it.
+        name: String,
+    },
+
+    /// An adapter holds no tensor.
+    #[error("{}: no tensors; nothing is adapted", file.display())]
+    EmptyAdapter {
+        /// The adapter's weights file.
+        file: PathBuf,
+    },
+
+    /// An adapter replaces the embedding where it is the head as well.
+    #[error(
+        "`{}`: an adapter cannot hold the embedding of a checkpoint whose head it is too: PEFT would leave the head as it was", file.display()
+    )]
+    TiedEmbedding {
+        /// The adapter's weights file.
+        file: PathBuf,
+    },
+
     /// A tensor has another shape than the configuration asks for.
     #[error("{}: `{name}` is {found:?}, expected {expected:?}", file.display())]
     TensorShape {

@@ -2,9 +2,9 @@
 
 use burn::Tensor;
 use burn::module::{Module, Param};
-use burn::nn::Linear;
 
 use crate::kernels;
+use crate::linear::Linear;
 use crate::weights::Weights;
 
 /// Root-mean-square norm with a weight; see [`kernels::rms_norm`].

@@ -2,7 +2,7 @@
 //!
 //! This crate owns the network: its sizes ([`Config`]), its modules ([`Model`]), the positions of tokens on three axes
 //! ([`MropePositions`], [`PositionCursor`], [`MropeBatch`]), the keys and values kept between passes ([`KvCache`]), and
-//! Hugging Face folders in and out ([`Model::load`], [`Model::save`], [`resolve`]). The text-only Qwen2 and Qwen3
+//! Hugging Face folders in and out ([`Model::load`], [`Model::save`], [`resolve`]), and low-rank adapters ([`Adapter`]). The text-only Qwen2 and Qwen3
 //! decoders are the same modules without the tower.
 //!
 //! It must not know text, sampling, rewards or HTTP beyond fetching a checkpoint. It is stateless: everything that
@@ -17,12 +17,14 @@
 //!
 //! Source: the Qwen2.5-VL report (arXiv:2502.13923) and transformers 5.23 `models/qwen2_5_vl` for what only code says.
 
+mod adapter;
 mod config;
 mod error;
 mod gradients;
 pub mod kernels;
 mod kv_cache;
 mod layers;
+mod linear;
 mod model;
 mod position;
 mod recompute;
@@ -32,11 +34,13 @@ mod trace;
 mod vision;
 mod weights;
 
+pub use adapter::{Adapter, LoraSettings, Scaling};
 pub use config::{Architecture, Config, TextConfig, VisionConfig};
 pub use error::ModelError;
 pub use gradients::add_gradients;
 pub use kv_cache::KvCache;
 pub use layers::{Mlp, RmsNorm};
+pub use linear::{Linear, LowRank};
 pub use model::Model;
 pub use position::{MropeBatch, MropePositions, PositionCursor, mrope_positions};
 pub use recompute::{KeptInputs, ShownImages, image_rows};

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use burn::Tensor;
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::{Device, Int};
 
 use crate::config::{Config, VisionConfig};
 use crate::error::ModelError;
 use crate::kv_cache::KvCache;
+use crate::linear::Linear;
 use crate::position::MropeBatch;
 use crate::text::Decoder;
 use crate::trace::Trace;
@@ -56,7 +56,7 @@ impl Model {
     }
 
     /// Writes `config.json` and `model.safetensors` with the names of released files into `folder`, which is created
-    /// where needed. Each file is written under a temporary name, flushed and renamed.
+    /// where needed. Each file is written under a temporary name, flushed and renamed. An adapter that is on is merged into what is written.
     pub fn save(&self, folder: &Path, dtype: Dtype) -> Result<(), ModelError> {
         weights::save(self, folder, dtype)
     }

@@ -1,4 +1,4 @@
-//! Checkpoints of a run: a Hugging Face folder with the state of the trainer beside it.
+//! Checkpoints of a run: a Hugging Face folder, or under an adapter a PEFT folder, with the state of the trainer beside it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype as FileDtype, SafeTensors};
 use serde::{Deserialize, Serialize};
-use visionthink_model::{Dtype, Model};
+use visionthink_model::{Adapter, Config, Dtype, LoadOptions, Model};
 
-use crate::config::OptimizerSection;
+use crate::config::{LoraSection, OptimizerSection};
 use crate::error::TrainError;
 use crate::optimizer::{Moments, Optimizer};
 use crate::parameters::Parameters;
@@ -145,7 +145,9 @@ impl Checkpoints {
 pub struct Saved<'a> {
     /// The model with the current weights.
     pub model: &'a Model,
-    /// The folder with tokenizer, template and processor files.
+    /// The adapter that learns, where there is one; the checkpoint then holds it in place of the weights, and names its base.
+    pub lora: Option<&'a LoraSection>,
+    /// The folder with tokenizer, template and processor files; under an adapter the base.
     pub side_files: &'a Path,
     /// Name of the profile that it learns.
     pub profile: &'a str,
@@ -155,6 +157,17 @@ pub struct Saved<'a> {
     pub optimizer: &'a Optimizer,
     /// Where the run is.
     pub state: TrainerState,
+}
+
+impl Saved<'_> {
+    fn write_weights(&self, folder: &Path) -> Result<(), TrainError> {
+        let Some(lora) = self.lora else { return Ok(self.model.save(folder, Dtype::F32)?) };
+        let config = self.model.config();
+        // The host's values, not the model's: they have all their digits.
+        let values = self.parameters.iter().map(|one| (one.name.as_str(), one.values.as_slice()));
+        let adapter = Adapter::empty(lora.settings()).with_values(config, values);
+        Ok(adapter.of_base(self.side_files.to_string_lossy()).write(folder, config, Dtype::F32)?)
+    }
 }
 
 /// Reads trainer and optimizer state of the checkpoint in `folder`; the weights are read as any other checkpoint.
@@ -204,14 +217,14 @@ pub fn resume(
 /// # Errors
 /// A file cannot be read or written.
 pub fn export(from: &Path, to: &Path, dtype: Dtype, device: &burn::tensor::Device) -> Result<(), TrainError> {
-    let model = Model::load(from, &visionthink_model::LoadOptions::default(), device)?;
+    let model = Model::load(from, &LoadOptions::default(), device)?;
     model.save(to, dtype)?;
     copy_side_files(from, to)
 }
 
 fn write(folder: &Path, saved: &Saved<'_>) -> Result<(), TrainError> {
     fs_err::create_dir_all(folder)?;
-    saved.model.save(folder, Dtype::F32)?;
+    saved.write_weights(folder)?;
     copy_side_files(saved.side_files, folder)?;
     let card = serde_json::json!({ "profile": saved.profile });
     fs_err::write(folder.join(CARD_FILE), format!("{card}\n"))?;
@@ -219,6 +232,35 @@ fn write(folder: &Path, saved: &Saved<'_>) -> Result<(), TrainError> {
     let state = serde_json::to_string_pretty(&saved.state).expect("numbers have a JSON form");
     fs_err::write(folder.join(TRAINER_FILE), state + "\n")?;
     flush(folder)
+}
+
+/// Writes the adapter of the checkpoint in `from`, which is for the checkpoint in `base`, in the layout of PEFT into `to`.
+///
+/// # Errors
+/// A file cannot be read or written; the adapter does not fit its base.
+pub fn export_adapter(from: &Path, base: &Path, to: &Path, dtype: Dtype) -> Result<(), TrainError> {
+    let config = Config::from_folder(base)?;
+    Adapter::read(from, &config)?.write(to, &config, dtype)?;
+    copy_side_files(from, to)
+}
+
+/// Writes the checkpoint in `base` with the adapter in `from` merged into its weights, and its side files, into `to`.
+///
+/// # Errors
+/// A file cannot be read or written; the adapter does not fit its base.
+pub fn export_merged(
+    from: &Path,
+    base: &Path,
+    to: &Path,
+    dtype: Dtype,
+    device: &burn::tensor::Device,
+) -> Result<(), TrainError> {
+    let adapter = Adapter::read(from, &Config::from_folder(base)?)?;
+    let model = Model::load(base, &LoadOptions::default(), device)?;
+    model.with_adapter(&adapter).save(to, dtype)?;
+    copy_side_files(base, to)?;
+    // An adapter trained here says what it was trained with; one from elsewhere has the files of its base.
+    copy_side_files(from, to)
 }
 
 fn write_optimizer(file: &Path, parameters: &Parameters, optimizer: &Optimizer) -> Result<(), TrainError> {

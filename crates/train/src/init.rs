@@ -2,27 +2,68 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::module::Module;
 use burn::tensor::Device;
-use visionthink_model::{Config, Dtype, InitOptions, LoadOptions, Model, PatchEmbedInit};
+use visionthink_model::{Adapter, Config, Dtype, InitOptions, LoadOptions, Model, PatchEmbedInit};
 use visionthink_protocol::Tokenizer;
 
 use crate::config::{AllParameters, InitScale, InitSection, ModelSection, PatchEmbed, Trainable};
 use crate::error::TrainError;
 use crate::parameters::{Parameter, Parameters};
 
-/// The model a run starts from, in f32.
+/// The model a run starts from, without an adapter.
 ///
 /// # Errors
 /// A file that is missing or broken; a configuration that does not fit its tokenizer.
 pub fn start_model(section: &ModelSection, seed: u64, device: &Device) -> Result<Model, TrainError> {
     let init = match (&section.checkpoint, &section.init) {
-        (Some(folder), _) => return Ok(Model::load(folder, &LoadOptions { dtype: Dtype::F32 }, device)?),
+        (Some(folder), _) => return Ok(Model::load(folder, &LoadOptions { dtype: section.dtype() }, device)?),
         (None, Some(init)) => init,
         (None, None) => unreachable!("a checked run file says where weights start"),
     };
     let config = Config::from_json(&fs_err::read_to_string(&init.config)?, &init.config)?;
     check_tokenizer(&config, &init.config, &init.tokenizer)?;
     random_model(config, init, seed, device)
+}
+
+/// The model of a run with what learns in it.
+#[derive(Debug)]
+pub struct StartingModel {
+    /// The model, with its adapter on.
+    pub model: Model,
+    /// What learns.
+    pub parameters: Parameters,
+    /// Under an adapter, the checkpoint it is for, on the plain device: the model with the adapter off, which shares its weights.
+    pub base: Option<Model>,
+}
+
+/// The model a run starts from, or goes on from where there is a checkpoint of it.
+///
+/// # Errors
+/// As [`start_model`]; a prefix or a target without a parameter; an adapter that does not fit its base.
+pub fn learning_model(
+    section: &ModelSection,
+    seed: u64,
+    latest: Option<&Path>,
+    device: &Device,
+) -> Result<StartingModel, TrainError> {
+    let Some(lora) = &section.lora else {
+        let mut section = section.clone();
+        section.checkpoint = latest.map(Path::to_path_buf).or(section.checkpoint);
+        let model = start_model(&section, seed, device)?;
+        let parameters = Parameters::of(&model, &section.trainable)?;
+        return Ok(StartingModel { model, parameters, base: None });
+    };
+    let base = start_model(section, seed, device)?;
+    let adapter = match latest {
+        Some(folder) => Adapter::read(folder, base.config())?,
+        None => Adapter::init(base.config(), lora.settings(), &lora.target_modules, seed)?,
+    };
+    let frozen = base.valid();
+    let model = base.with_adapter(&adapter);
+    let mut parameters = Parameters::of(&model, &section.trainable)?;
+    parameters.take_from(&adapter);
+    Ok(StartingModel { model, parameters, base: Some(frozen) })
 }
 
 /// The folder with tokenizer, chat template and image processor of a run: the one its run file names, also when the run is resumed. Its

@@ -50,13 +50,13 @@ mod workers;
 
 pub use answer_judge::{AnswerJudge, Given, JudgeSection, NoVerdicts};
 pub use batch::{ImageTokens, MicroBatch, micro_batches};
-pub use checkpoint::{Checkpoints, Saved, TrainerState, export, resume};
+pub use checkpoint::{Checkpoints, Saved, TrainerState, export, export_adapter, export_merged, resume};
 pub use clip::{clip, global_norm};
 pub use config::TrainConfig;
 pub use curriculum::Curriculum;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, HeldOut, Share};
-pub use init::{side_files, start_model};
+pub use init::{StartingModel, learning_model, side_files, start_model};
 pub use loader::Loader;
 pub use log::{EventWriter, MetricsLog, Record};
 pub use optimizer::{Moments, Optimizer};

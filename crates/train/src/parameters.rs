@@ -6,7 +6,7 @@
 use burn::Tensor;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, TensorData};
-use visionthink_model::Model;
+use visionthink_model::{Adapter, Model};
 
 use crate::config::{OptimizerSection, Trainable};
 use crate::error::TrainError;
@@ -32,23 +32,34 @@ pub struct Parameters {
 pub type GradientBuffers = Vec<Vec<f32>>;
 
 impl Parameters {
-    /// Copies the parameters of `model` that `trainable` names.
+    /// Copies the parameters of `model` that `trainable` names, and the factors of its adapter.
     ///
     /// # Errors
     /// [`TrainError::NoParameter`] for a prefix without a parameter.
     pub fn of(model: &Model, trainable: &Trainable) -> Result<Self, TrainError> {
-        let mut reader = Reader::default();
+        let prefixes = match trainable {
+            Trainable::All(_) => None,
+            Trainable::Prefixes(prefixes) => Some(prefixes.as_slice()),
+        };
+        let mut reader = Reader { path: Vec::new(), prefixes, names: Vec::new(), found: Vec::new() };
         model.visit(&mut reader);
-        let mut learning = reader.found;
-        if let Trainable::Prefixes(prefixes) = trainable {
-            let unknown = prefixes.iter().find(|prefix| !learning.iter().any(|one| one.name.starts_with(*prefix)));
-            if let Some(prefix) = unknown {
-                let example = learning.first().map_or_else(String::new, |one| one.name.clone());
-                return Err(TrainError::NoParameter { key: "model.trainable", prefix: prefix.clone(), example });
-            }
-            learning.retain(|one| prefixes.iter().any(|prefix| one.name.starts_with(prefix)));
+        let Reader { names, found, .. } = reader;
+        let unknown =
+            prefixes.unwrap_or_default().iter().find(|prefix| !names.iter().any(|one| one.starts_with(*prefix)));
+        if let Some(prefix) = unknown {
+            let example = names.into_iter().next().unwrap_or_default();
+            return Err(TrainError::NoParameter { key: "model.trainable", prefix: prefix.clone(), example });
         }
-        Ok(Self { learning })
+        Ok(Self { learning: found })
+    }
+
+    /// Takes the values that `adapter` has: those of the model may be rounded to its dtype.
+    pub fn take_from(&mut self, adapter: &Adapter) {
+        for parameter in &mut self.learning {
+            if let Some(values) = adapter.get(&parameter.name) {
+                parameter.values = values.to_vec();
+            }
+        }
     }
 
     /// The parameters that learn.
@@ -118,13 +129,22 @@ pub(crate) fn check_lr_factors(model: &Model, settings: &OptimizerSection) -> Re
     }
 }
 
-#[derive(Default)]
-struct Reader {
+struct Reader<'a> {
     path: Vec<String>,
+    /// `None` for everything.
+    prefixes: Option<&'a [String]>,
+    names: Vec<String>,
     found: Vec<Parameter>,
 }
 
-impl ModuleVisitor for Reader {
+impl Reader<'_> {
+    fn learns(&self, name: &str) -> bool {
+        let Some(prefixes) = self.prefixes else { return true };
+        Adapter::is_factor(name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
+}
+
+impl ModuleVisitor for Reader<'_> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.to_string());
     }
@@ -134,10 +154,13 @@ impl ModuleVisitor for Reader {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val();
-        let shape = tensor.dims().to_vec();
-        let values = to_host(tensor);
-        self.found.push(Parameter { name: self.path.join("."), shape, values });
+        let name = self.path.join(".");
+        if self.learns(&name) {
+            let tensor = param.val();
+            let shape = tensor.dims().to_vec();
+            self.found.push(Parameter { name: name.clone(), shape, values: to_host(tensor) });
+        }
+        self.names.push(name);
     }
 }
 

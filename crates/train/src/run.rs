@@ -145,7 +145,7 @@ impl<'a> Imitation<'a> {
             let stage = config.stage_at(self.run.state.step);
             let lr_factor = learning_rate_factor(&config.schedule, self.run.state.step, config.total_steps());
             let batches = self.loader.next_step()?;
-            let Learning { workers, parameters, optimizer } = &mut self.learning;
+            let Learning { workers, parameters, optimizer, .. } = &mut self.learning;
             let outcome = step(workers, parameters, optimizer, &batches, lr_factor, &config.step)?;
             self.run.count(Skipped::one(outcome.skipped), optimizer)?;
             self.losses.push(outcome.loss);
@@ -180,7 +180,7 @@ impl<'a> Imitation<'a> {
     }
 
     fn save(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
-        let Learning { workers, parameters, optimizer } = &self.learning;
+        let Learning { workers, parameters, optimizer, .. } = &self.learning;
         observe(Event::Saved(self.run.save(workers, parameters, optimizer)?));
         Ok(())
     }

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
 use serde::Serialize;
+use visionthink_model::Model;
 
 use crate::batch::ImageTokens;
 use crate::checkpoint::{Checkpoints, Saved, TrainerState, resume};
-use crate::config::{CheckpointSection, ModelSection, OptimizerSection, RunSection, StepSection};
+use crate::config::{CheckpointSection, LoraSection, ModelSection, OptimizerSection, RunSection, StepSection};
 use crate::error::TrainError;
-use crate::init::{side_files, start_model};
+use crate::init::{StartingModel, learning_model, side_files};
 use crate::log::MetricsLog;
 use crate::manifest::{check_unchanged, write_manifest};
 use crate::optimizer::Optimizer;
@@ -47,6 +48,8 @@ pub(crate) struct Learning {
     pub(crate) parameters: Parameters,
     /// Its optimizer.
     pub(crate) optimizer: Optimizer,
+    /// Under an adapter, the model with the adapter off, on the plain device.
+    pub(crate) base: Option<Model>,
 }
 
 /// Updates of one step that were left out, because a loss or gradient was not finite.
@@ -88,6 +91,7 @@ pub(crate) struct TrainingRun {
     checkpoints: Checkpoints,
     keep: usize,
     profile: String,
+    lora: Option<LoraSection>,
 }
 
 impl TrainingRun {
@@ -105,18 +109,15 @@ impl TrainingRun {
         let folder = file.run.out.join(&file.run.name);
         let checkpoints = Checkpoints::of_run(&folder);
         let latest = checkpoints.latest()?;
-        let mut model_section = file.model.clone();
         match (start, &latest) {
             (Start::Fresh, Some(_)) => return Err(TrainError::RunExists { folder }),
             (Start::Resume, None) => return Err(TrainError::NothingToResume { folder }),
-            (Start::Resume, Some(latest)) => {
-                check_unchanged(&folder, whole)?;
-                model_section.checkpoint = Some(latest.clone());
-            }
+            (Start::Resume, Some(_)) => check_unchanged(&folder, whole)?,
             (Start::Fresh, None) => {}
         }
-        let model = start_model(&model_section, file.run.seed, &device.clone().autodiff())?;
-        let parameters = Parameters::of(&model, &file.model.trainable)?;
+        let autodiff = device.clone().autodiff();
+        let StartingModel { model, parameters, base } =
+            learning_model(file.model, file.run.seed, latest.as_deref(), &autodiff)?;
         check_lr_factors(&model, file.optimizer)?;
         let (optimizer, state) = match (start, &latest) {
             (Start::Resume, Some(latest)) => resume(latest, &parameters, file.optimizer.clone())?,
@@ -143,8 +144,9 @@ impl TrainingRun {
             checkpoints,
             keep: file.checkpoint.keep,
             profile: file.profile.to_owned(),
+            lora: file.model.lora.clone(),
         };
-        Ok((run, Learning { workers, parameters, optimizer }))
+        Ok((run, Learning { workers, parameters, optimizer, base }))
     }
 
     /// The newest checkpoint, if there is one.
@@ -206,6 +208,7 @@ impl TrainingRun {
     ) -> Result<&Path, TrainError> {
         let saved = Saved {
             model: workers.model(),
+            lora: self.lora.as_ref(),
             side_files: &self.side_files,
             profile: &self.profile,
             parameters,

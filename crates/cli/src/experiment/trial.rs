@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use visionthink_engine::EngineOptions;
 use visionthink_protocol::Mode;
+use visionthink_train::config::ModelSection;
 use visionthink_train::grpo::train_policy;
 use visionthink_train::{Checkpoints, Start, TrainError, train};
 
@@ -108,23 +109,39 @@ pub(crate) fn run(
     if stop.load(Ordering::Relaxed) {
         return Ok(None);
     }
-    let rows = held_out(&checkpoint, experiment, device)?;
+    let rows = held_out(trial, checkpoint, experiment, device)?;
     let result = TrialResult { seed: trial.seed, commit: commit.map(str::to_owned), steps, ended_early, rows };
     fs_err::write(folder.join(RESULT_FILE), serde_json::to_string_pretty(&result)? + "\n")?;
     Ok(Some(result))
 }
 
-/// The checkpoint that a reinforcement run starts from.
-fn start_of(trial: &Trial) -> PathBuf {
+fn model_section(trial: &Trial) -> &ModelSection {
     match &trial.run {
-        RunFile::Imitation(config) => config.model.checkpoint.clone().unwrap_or_default(),
-        RunFile::Reinforcement(config) => config.model.checkpoint.clone().unwrap_or_default(),
+        RunFile::Imitation(config) => &config.model,
+        RunFile::Reinforcement(config) => &config.model,
     }
 }
 
-fn held_out(checkpoint: &Path, experiment: &Experiment, device: &DeviceChoice) -> anyhow::Result<Vec<Measured>> {
-    let model = ModelSource::Named(checkpoint.display().to_string());
-    let model = ModelArguments { model, device: device.clone() };
+/// The checkpoint that a run starts from.
+fn start_of(trial: &Trial) -> PathBuf {
+    model_section(trial).checkpoint.clone().unwrap_or_default()
+}
+
+fn held_out(
+    trial: &Trial,
+    checkpoint: PathBuf,
+    experiment: &Experiment,
+    device: &DeviceChoice,
+) -> anyhow::Result<Vec<Measured>> {
+    // A run that learns an adapter saves nothing else; one that learned nothing has none.
+    let start = start_of(trial);
+    let (model, adapter) = if model_section(trial).lora.is_some() && checkpoint != start {
+        (start, Some(checkpoint))
+    } else {
+        (checkpoint, None)
+    };
+    let model =
+        ModelArguments { model: ModelSource::Named(model.display().to_string()), device: device.clone(), adapter };
     let mut opened = model.open(EngineOptions { max_rows: 32, ..EngineOptions::default() })?;
     let asking = Asking {
         questions: experiment.questions,

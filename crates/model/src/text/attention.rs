@@ -2,12 +2,12 @@
 
 use burn::Tensor;
 use burn::module::Module;
-use burn::nn::Linear;
 
 use crate::config::TextConfig;
 use crate::kernels::{self, AttentionMask};
 use crate::kv_cache::KvCache;
 use crate::layers::RmsNorm;
+use crate::linear::Linear;
 use crate::rope::RopeTable;
 use crate::weights::Weights;
 

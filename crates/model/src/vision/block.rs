@@ -2,7 +2,6 @@
 
 use burn::Tensor;
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::DType;
 
 use super::NORM_EPS;
@@ -10,6 +9,7 @@ use super::segments::Segments;
 use crate::config::VisionConfig;
 use crate::kernels;
 use crate::layers::{Mlp, RmsNorm};
+use crate::linear::Linear;
 use crate::rope::RopeTable;
 use crate::weights::Weights;
 

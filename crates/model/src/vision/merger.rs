@@ -2,12 +2,12 @@
 
 use burn::Tensor;
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::activation::gelu;
 
 use super::NORM_EPS;
 use crate::config::VisionConfig;
 use crate::layers::RmsNorm;
+use crate::linear::Linear;
 use crate::weights::Weights;
 
 /// `linear(gelu(linear(norm(x) of 4 patches side by side)))`, with the exact (erf) GELU.

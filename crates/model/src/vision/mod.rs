@@ -7,7 +7,6 @@ mod window_order;
 
 use burn::Tensor;
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::{Device, Int};
 
 pub use block::{VisionAttention, VisionBlock};
@@ -16,6 +15,7 @@ pub use segments::Segments;
 pub use window_order::WindowOrder;
 
 use crate::config::VisionConfig;
+use crate::linear::Linear;
 use crate::rope::RopeTable;
 use crate::trace::Trace;
 use crate::weights::Weights;

@@ -147,12 +147,8 @@ fn ignored(name: &str, tied: bool) -> bool {
 }
 
 fn float_type(entry: &Entry) -> Result<Dtype, ModelError> {
-    match entry.dtype {
-        safetensors::Dtype::F32 => Ok(Dtype::F32),
-        safetensors::Dtype::BF16 => Ok(Dtype::Bf16),
-        safetensors::Dtype::F16 => Ok(Dtype::F16),
-        found => Err(ModelError::TensorDtype { file: entry.file.clone(), name: entry.name.clone(), found }),
-    }
+    let wrong = || ModelError::TensorDtype { file: entry.file.clone(), name: entry.name.clone(), found: entry.dtype };
+    Dtype::from_file(entry.dtype).ok_or_else(wrong)
 }
 
 /// The shards that an index names, each once.

@@ -9,7 +9,7 @@ use super::{Dtype, Layout, Parameter};
 const BLOCK: usize = 32;
 
 /// Little-endian elements as f32.
-pub(super) fn decode(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
+pub(crate) fn decode(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
     match dtype {
         Dtype::F32 => bytemuck::pod_collect_to_vec(bytes),
         Dtype::Bf16 => {
@@ -28,7 +28,7 @@ pub(super) fn decode(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
 }
 
 /// The bytes of `values` as elements of `dtype`, rounded to nearest even.
-pub(super) fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
+pub(crate) fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
     match dtype {
         Dtype::F32 => bytemuck::cast_slice(values).to_vec(),
         Dtype::Bf16 => values.iter().flat_map(|value| half::bf16::from_f32(*value).to_le_bytes()).collect(),
@@ -37,7 +37,7 @@ pub(super) fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
 }
 
 /// From the layout of the file to the layout of the modules.
-pub(super) fn to_memory(values: Vec<f32>, parameter: &Parameter) -> Vec<f32> {
+pub(crate) fn to_memory(values: Vec<f32>, parameter: &Parameter) -> Vec<f32> {
     match parameter.layout {
         Layout::Same => values,
         Layout::Transposed | Layout::Patch => {
@@ -48,7 +48,7 @@ pub(super) fn to_memory(values: Vec<f32>, parameter: &Parameter) -> Vec<f32> {
 }
 
 /// From the layout of the modules to the layout of the file.
-pub(super) fn to_file(values: Vec<f32>, parameter: &Parameter) -> Vec<f32> {
+pub(crate) fn to_file(values: Vec<f32>, parameter: &Parameter) -> Vec<f32> {
     match parameter.layout {
         Layout::Same => values,
         Layout::Transposed | Layout::Patch => {

@@ -107,6 +107,12 @@ fn without_mean(values: Vec<f32>) -> Vec<f32> {
     values.into_iter().map(|value| value - mean).collect()
 }
 
+/// Numbers spread evenly over (-bound, bound), from the stream `name` of `seed`.
+pub(crate) fn uniform(seed: u64, name: &str, count: usize, bound: f64) -> Vec<f32> {
+    let mut stream = Normal::new(seed, name);
+    (0..count).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32).collect()
+}
+
 /// Standard normal numbers by Box and Muller's method.
 struct Normal {
     rng: ChaCha8Rng,

@@ -1,7 +1,7 @@
 //! Parameters of a model: which there are, and how they come from files, go to files, or start from noise.
 
 mod checkpoint;
-mod convert;
+pub(crate) mod convert;
 mod hub;
 mod init;
 mod load;
@@ -12,16 +12,18 @@ use std::collections::HashMap;
 
 use burn::Tensor;
 use burn::module::Param;
-use burn::nn::Linear;
 use burn::tensor::{DType, Device, TensorData};
+
+use crate::linear::Linear;
 
 pub use hub::{Download, resolve, resolve_with_progress};
 pub use init::{InitOptions, PatchEmbedInit};
 pub use parameters::{Layout, Parameter, parameters};
 
-pub(crate) use init::init;
+pub(crate) use init::{init, uniform};
 pub(crate) use load::load;
-pub(crate) use save::save;
+pub(crate) use parameters::released_name;
+pub(crate) use save::{save, write_then_rename};
 
 /// Element type of weights, in memory or in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,6 +61,11 @@ impl Dtype {
             Self::Bf16 => DType::BF16,
             Self::F16 => DType::F16,
         }
+    }
+
+    /// The element type of a tensor in a file; `None` where it is no weight.
+    pub(crate) fn from_file(dtype: safetensors::Dtype) -> Option<Self> {
+        [Self::F32, Self::Bf16, Self::F16].into_iter().find(|one| one.of_file() == dtype)
     }
 
     pub(crate) fn of_file(self) -> safetensors::Dtype {
@@ -127,7 +134,7 @@ impl Weights {
         let weight = self.matrix(&format!("{path}.weight"));
         let bias = format!("{path}.bias");
         let bias = self.tensors.contains_key(&bias).then(|| self.vector(&bias));
-        Linear { weight, bias }
+        Linear { weight, bias, lora: None }
     }
 }
 

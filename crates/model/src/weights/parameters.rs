@@ -84,7 +84,7 @@ impl Parameter {
 
 /// A file's name for a tensor as released files have it. Newer files write `model.visual.*` and
 /// `model.language_model.*`.
-pub(super) fn released_name(name: &str) -> String {
+pub(crate) fn released_name(name: &str) -> String {
     if let Some(rest) = name.strip_prefix("model.visual.") {
         format!("visual.{rest}")
     } else if let Some(rest) = name.strip_prefix("model.language_model.") {

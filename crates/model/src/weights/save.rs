@@ -18,6 +18,9 @@ const HEADER_ALIGNMENT: usize = 8;
 
 /// See [`Model::save`].
 pub(crate) fn save(model: &Model, folder: &Path, dtype: Dtype) -> Result<(), ModelError> {
+    // A checkpoint has no place for an adapter.
+    let merged = model.has_adapter().then(|| model.clone().merge_adapter());
+    let model = merged.as_ref().unwrap_or(model);
     fs_err::create_dir_all(folder)?;
     let weights = folder.join("model.safetensors");
     write_then_rename(&weights, |temporary| write_weights(model, temporary, dtype))?;
@@ -60,7 +63,10 @@ fn write_weights(model: &Model, file: &Path, dtype: Dtype) -> Result<(), ModelEr
 }
 
 /// Writes beside `target`, flushes to the disk, then renames: a reader sees the old file or the new one.
-fn write_then_rename(target: &Path, write: impl FnOnce(&Path) -> Result<(), ModelError>) -> Result<(), ModelError> {
+pub(crate) fn write_then_rename(
+    target: &Path,
+    write: impl FnOnce(&Path) -> Result<(), ModelError>,
+) -> Result<(), ModelError> {
     let mut name = target.file_name().expect("the target is a file").to_os_string();
     name.push(".tmp");
     let temporary = target.with_file_name(name);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use visionthink_model::{Adapter, Config, Dtype};
 use visionthink_protocol::ProfileName;
 
 use super::{
@@ -14,6 +15,7 @@ pub(super) fn problems(config: &TrainConfig) -> Vec<String> {
     let mut found = Problems::default();
     found.run(&config.run);
     found.model(&config.model);
+    found.lora(&config.model, &config.optimizer);
     found.data(config);
     found.optimizer(&config.optimizer);
     found.schedule(&config.schedule, config.total_steps(), "the stages have");
@@ -90,11 +92,65 @@ impl Problems {
         }
         if let Trainable::Prefixes(prefixes) = &model.trainable {
             self.need(
-                !prefixes.is_empty(),
+                !prefixes.is_empty() || model.lora.is_some(),
                 "model.trainable",
                 "empty",
                 "`\"all\"` or at least one prefix of parameter names",
             );
+        }
+    }
+
+    /// What an adapter asks of the rest of the run file.
+    pub(crate) fn lora(&mut self, model: &ModelSection, optimizer: &OptimizerSection) {
+        let Some(lora) = &model.lora else {
+            self.need(
+                model.dtype() == Dtype::F32,
+                "model.dtype",
+                "`bf16`",
+                "`f32` without `model.lora`: small steps are lost where weights are saved in bf16",
+            );
+            return;
+        };
+        self.need(lora.rank > 0, "model.lora.rank", 0, "at least 1");
+        let alpha = lora.alpha;
+        self.need(alpha.is_finite() && alpha > 0.0, "model.lora.alpha", alpha, "more than zero");
+        let dropout = lora.dropout.unwrap_or(0.0);
+        self.need(dropout == 0.0, "model.lora.dropout", dropout, "0: dropping inputs is not implemented");
+        self.need(!lora.target_modules.is_empty(), "model.lora.target_modules", "empty", "at least one module");
+        if matches!(model.trainable, Trainable::All(_)) {
+            self.add(
+                "`model.trainable` is `all` and `model.lora` is given: the base of an adapter is frozen; name what learns in full beside it, or nothing: `[]`",
+            );
+        }
+        if optimizer.muon.is_some() {
+            self.add(
+                "`optimizer.muon` and `model.lora` are both given: Muon is for whole matrices, the factors of an adapter learn by AdamW",
+            );
+        }
+        let Some(base) = &model.checkpoint else {
+            self.add("`model.lora` is given without `model.checkpoint`: an adapter belongs to a checkpoint that stays");
+            return;
+        };
+        // A checkpoint without a readable configuration is refused when it is loaded.
+        let Ok(config) = Config::from_folder(base) else { return };
+        match Adapter::adapted(&config, &lora.target_modules) {
+            Err(error) => self.add(format!("`model.lora.target_modules`: {error}")),
+            Ok(modules) => {
+                let Trainable::Prefixes(prefixes) = &model.trainable else { return };
+                for prefix in prefixes {
+                    if let Some(module) = modules.iter().find(|module| format!("{module}.weight").starts_with(prefix)) {
+                        self.add(format!(
+                            "`model.trainable` names `{prefix}`, and `model.lora` adapts `{module}`: its weight is frozen; take one of them out"
+                        ));
+                    }
+                }
+                let embedding = "language_model.embed_tokens.weight";
+                if config.tie_word_embeddings && prefixes.iter().any(|prefix| embedding.starts_with(prefix)) {
+                    self.add(
+                        "`model.trainable` names the embedding, which is the head of this checkpoint too: adapters in the layout of PEFT cannot hold it",
+                    );
+                }
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use check::Problems;
 use serde::{Deserialize, Serialize};
 use visionthink_data::world::Family;
+use visionthink_model::{Dtype, LoraSettings, Scaling};
 
 use crate::error::TrainError;
 
@@ -54,14 +55,66 @@ pub struct RunSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
-    /// Which parameters learn.
+    /// Which parameters learn; with `lora` those that learn in full beside the adapter, and there may be none.
     pub trainable: Trainable,
+    /// Learn a low-rank adapter of a frozen checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraSection>,
+    /// Element type of the weights, f32 where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<WeightType>,
     /// Start from the weights of this Hugging Face folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<PathBuf>,
     /// Start from random weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<InitSection>,
+}
+
+/// A low-rank adapter: `x W + scale (x A) B` with `W` frozen. A starts uniform within `1 / sqrt(in)`, B at zero.
+///
+/// Source: Hu et al. 2021 (arXiv:2106.09685), with the names of PEFT.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoraSection {
+    /// Columns of A and rows of B.
+    pub rank: usize,
+    /// Numerator of the scale.
+    pub alpha: f64,
+    /// Its denominator: the rank (`standard`), or its root (`rank-stabilised`).
+    pub scaling: Scaling,
+    /// PEFT's name for dropping inputs of A. Only 0, which is what is done without the key: dropping is not implemented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    /// The modules, as [`Adapter::adapted`](visionthink_model::Adapter::adapted) knows them: `q_proj`, `visual.attn.qkv`.
+    pub target_modules: Vec<String>,
+}
+
+impl LoraSection {
+    /// The numbers that all pairs of factors share.
+    pub fn settings(&self) -> LoraSettings {
+        LoraSettings { rank: self.rank, alpha: self.alpha, scaling: self.scaling }
+    }
+}
+
+/// Element type of weights in memory. The values that learn are f32 on the host whatever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightType {
+    /// Single precision.
+    F32,
+    /// Half the memory, for a GPU; only under an adapter, whose checkpoints keep every digit of what learns.
+    Bf16,
+}
+
+impl ModelSection {
+    /// Element type of the weights in memory.
+    pub fn dtype(&self) -> Dtype {
+        match self.dtype {
+            None | Some(WeightType::F32) => Dtype::F32,
+            Some(WeightType::Bf16) => Dtype::Bf16,
+        }
+    }
 }
 
 /// Random weights.

@@ -178,6 +178,7 @@ impl GrpoConfig {
         let mut found = crate::config::Problems::default();
         found.run(&self.run);
         found.model(&self.model);
+        found.lora(&self.model, &self.optimizer);
         if self.model.checkpoint.is_none() {
             found.add("`model.checkpoint` is missing; reinforcement starts from a model that can answer");
         }

@@ -141,12 +141,13 @@ impl<'a> Reinforcement<'a> {
             checkpoint: &config.checkpoint,
             total_steps: config.rollout.steps,
         };
-        let (run, Learning { workers, parameters, optimizer }) = TrainingRun::prepare(file, config, device, start)?;
-        // Always the model that the run began with, whatever it goes on from.
-        let reference = if config.policy.kl_coefficient > 0.0 {
-            Some(start_model(&config.model, config.run.seed, device)?)
-        } else {
-            None
+        let (run, learning) = TrainingRun::prepare(file, config, device, start)?;
+        let Learning { workers, parameters, optimizer, base } = learning;
+        // Always the model that the run began with, whatever it goes on from: under an adapter its base, else a copy.
+        let reference = match base {
+            _ if config.policy.kl_coefficient == 0.0 => None,
+            Some(base) => Some(base),
+            None => Some(start_model(&config.model, config.run.seed, device)?),
         };
         let image_tokens = image_tokens(&workers);
         let questioner = Questioner::new(config, ModelFolder::open(&run.side_files)?, workers.model().valid())?;

@@ -6,6 +6,7 @@ mod credit;
 mod divergence;
 mod grpo;
 mod judged;
+mod lora;
 mod memory;
 mod runs;
 #[path = "../../../judge/tests/judge/server.rs"]
