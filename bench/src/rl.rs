@@ -70,7 +70,7 @@ pub(crate) fn run(root: &Path, out: &Path) -> Result<()> {
     config.rollout.groups = GROUPS;
     let questions = draw(out)?;
     config.data.synthetic = None;
-    config.data.files = Some(FilesSection { train: questions.clone(), eval: questions.clone() });
+    config.data.files = Some(FilesSection { train: questions.clone(), eval: questions.clone(), max_bad_rows: 0 });
     let checkpoint = config.model.checkpoint.clone().context("the run file starts from no checkpoint")?;
     let checkpoint = fs_err::canonicalize(checkpoint)?;
     let workload = Workload {

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Ask(AskArguments),
     /// Validate a run file and print it resolved.
     Check(CheckArguments),
+    /// Choose training data: which questions a model solves from the small image, and which only from the full one.
+    Curate(CurateArguments),
     /// See it work: accuracy, visual tokens and wall-clock in three modes on held-out questions.
     Demo(DemoArguments),
     /// Benchmarks.
@@ -124,6 +126,19 @@ pub(crate) struct AskArguments {
 pub(crate) struct CheckArguments {
     /// The run file.
     pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CurateArguments {
+    /// The run file.
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+    /// Go on from what was asked already.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// auto, cpu, cuda:N, rocm:N, vulkan:N, metal or tch:N.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
 }
 
 #[derive(Debug, Args)]

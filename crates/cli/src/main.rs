@@ -41,6 +41,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ask(arguments) => commands::ask::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Curate(arguments) => commands::curate::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Eval(arguments) => match &arguments.command {
             EvalCommand::Score(arguments) => commands::eval::score(arguments),

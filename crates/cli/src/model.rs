@@ -106,7 +106,7 @@ impl ModelArguments {
 }
 
 /// f32 on the CPU, where one-row products in bf16 are ten times slower; bf16 elsewhere.
-fn dtype(device: &Device) -> Dtype {
+pub(crate) fn dtype(device: &Device) -> Dtype {
     if *device == Device::flex() { Dtype::F32 } else { Dtype::Bf16 }
 }
 

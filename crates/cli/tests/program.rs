@@ -265,3 +265,76 @@ fn a_judge_that_cannot_be_reached_decides_nothing() {
     let judged = fs_err::read_to_string(folder.path().join("judged.jsonl")).unwrap_or_default();
     assert!(!judged.contains("wrong"), "{judged}");
 }
+
+#[test]
+fn every_shipped_run_file_passes_check_and_what_is_not_there_is_a_warning() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut checked = Vec::new();
+    for entry in fs_err::read_dir(root.join("configs")).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        if !name.ends_with(".toml") {
+            continue;
+        }
+        let output = visionthink(&["check", &format!("configs/{name}")], &root);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{name}: {stderr}");
+        let resolved = String::from_utf8(output.stdout).unwrap();
+        assert!(resolved.contains("[run]"), "{name}: {resolved}");
+        if name.contains("7b") && !root.join("checkpoints").exists() {
+            assert!(stderr.contains("`model.checkpoint`") && stderr.contains("which is not there"), "{name}: {stderr}");
+        }
+        checked.push(name);
+    }
+    for name in ["efficient-7b.toml", "general-7b.toml", "curate-7b.toml", "micro-curate.toml", "tiny-general.toml"] {
+        assert!(checked.iter().any(|checked| checked == name), "{name}: {checked:?}");
+    }
+}
+
+/// A run file of `configs` that stands on its own feet, with some of its text replaced.
+fn run_file(name: &str, folder: &Path, replaced: &[(&str, &str)]) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut text = fs_err::read_to_string(root.join("configs").join(name)).unwrap();
+    text = text.replace("assets/micro-base", &root.join("assets/micro-base").to_string_lossy());
+    for (from, to) in replaced {
+        assert!(text.contains(from), "{name} has no {from}");
+        text = text.replace(from, to);
+    }
+    let file = folder.join(name);
+    fs_err::write(&file, text).unwrap();
+    file.to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_curation_that_was_killed_goes_on_where_it_was_and_ends_as_if_it_had_not_been() {
+    let folder = tempfile::tempdir().unwrap();
+    let sizes = [
+        ("questions = 600", "questions = 40"),
+        ("max_rows = 64", "max_rows = 16"),
+        ("out = \"runs\"", "out = \"whole\""),
+    ];
+    let whole = run_file("micro-curate.toml", folder.path(), &sizes);
+    let said = succeed(&["curate", "--config", &whole, "--device", "cpu"], folder.path());
+    assert!(said.contains("40 questions, 8 answers each"), "{said}");
+
+    let parts =
+        run_file("micro-curate.toml", folder.path(), &[sizes[0], sizes[1], ("out = \"runs\"", "out = \"parts\"")]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_visionthink"))
+        .args(["curate", "--config", &parts, "--device", "cpu"])
+        .current_dir(folder.path())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let progress = folder.path().join("parts/micro-curate/progress.jsonl");
+    while fs_err::metadata(&progress).map_or(0, |found| found.len()) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fail(&["curate", "--config", &parts, "--device", "cpu"], folder.path(), 1, &["a curation is there already"]);
+    succeed(&["curate", "--config", &parts, "--resume", "--device", "cpu"], folder.path());
+    for name in ["progress.jsonl", "summary.json", "train.parquet", "eval.parquet"] {
+        let read = |out: &str| fs_err::read(folder.path().join(out).join("micro-curate").join(name)).unwrap();
+        assert!(read("parts") == read("whole"), "{name} differs");
+    }
+}

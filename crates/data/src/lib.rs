@@ -2,7 +2,7 @@
 //!
 //! Owns: what a question row is ([`Question`]), reading rows from JSONL, Parquet and `datasets.save_to_disk` folders ([`open`]),
 //! writing them as JSONL with images beside it ([`JsonlWriter`]) and as Parquet with images inside ([`ParquetWriter`]), and reading
-//! tables with columns of a caller's choice ([`open_table`]). Must not know: tensors, tokens, what a conversation looks like. Images stay encoded here; `visionthink-image` decodes them.
+//! tables with columns of a caller's choice ([`open_table`]), and which questions are worth training on ([`selection`]). Must not know: tensors, tokens, what a conversation looks like. Images stay encoded here; `visionthink-image` decodes them.
 //!
 //! Read [`Question`] first, then [`open_with`].
 //!
@@ -19,6 +19,7 @@
 mod error;
 mod question;
 mod read;
+pub mod selection;
 pub mod world;
 mod write;
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::error::DataError;
+use crate::selection::Selection;
 
 /// Where the encoded image of a question is.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub struct Question {
     pub solution: Option<String>,
     /// The low-resolution size (`info` of VisionThink rows).
     pub target: Option<TargetSize>,
+    /// What rollouts at both resolutions showed, where the row was selected by them (`selection`).
+    pub selection: Option<Selection>,
 }
 
 #[cfg(test)]

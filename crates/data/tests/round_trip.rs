@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
+use visionthink_data::selection::{Need, Selection, Tries};
 use visionthink_data::{
     DataError, ImageSource, Images, JsonlWriter, ParquetWriter, Question, ReadOptions, TargetSize, open, open_with,
 };
@@ -30,6 +31,10 @@ fn questions() -> Vec<Question> {
             family: Some("scene".into()),
             solution: Some("<answer>red</answer>".into()),
             target: Some(TargetSize { width_px: 56, height_px: 28, use_tool: false }),
+            selection: Some(Selection {
+                class: Need::NeedsFull,
+                tries: Tries { rollouts: 8, right_low: 1, right_full: 7 },
+            }),
         },
         Question {
             id: "a/1".into(),
@@ -226,6 +231,10 @@ proptest! {
             family: flag.map(|_| text[4].clone()),
             solution: size.map(|_| text[4].clone()),
             target: size.map(|(width_px, height_px, use_tool)| TargetSize { width_px, height_px, use_tool }),
+            selection: size.map(|(right_low, right_full, _)| Selection {
+                class: Need::SolvableLow,
+                tries: Tries { rollouts: 8, right_low, right_full },
+            }),
         };
         let (jsonl, parquet) = (folder.path().join("a.jsonl"), folder.path().join("a.parquet"));
         write_jsonl(&jsonl, std::slice::from_ref(&question));

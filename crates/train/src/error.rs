@@ -1,6 +1,7 @@
 //! What can go wrong in training.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use visionthink_data::DataError;
 use visionthink_engine::EngineError;
@@ -60,6 +61,81 @@ pub enum TrainError {
         path: PathBuf,
     },
 
+    /// More rows of a file are unusable than the run file allows.
+    #[error(
+        "{}: {left_out} rows cannot be used ({counts}), `max_bad_rows` allows {ceiling}; the last one: {last}",
+        path.display()
+    )]
+    BadRows {
+        /// The file or folder.
+        path: PathBuf,
+        /// How many.
+        left_out: u64,
+        /// By reason.
+        counts: String,
+        /// How many may be.
+        ceiling: u64,
+        /// The row that was one too many, and what is wrong with it.
+        last: String,
+    },
+
+    /// A row says nothing about which image its question needs.
+    #[error(
+        "row `{id}` {found}; `resize_share = \"by-class\"` takes rows of the classes `solvable_low` and `needs_full`, which \
+         `visionthink curate` writes"
+    )]
+    NoClass {
+        /// The row.
+        id: String,
+        /// What it says instead.
+        found: &'static str,
+    },
+
+    /// A curation is in the folder already.
+    #[error("{}: a curation is there already; resume it, remove it or change `run.name`", folder.display())]
+    CurationExists {
+        /// The run folder.
+        folder: PathBuf,
+    },
+
+    /// Another process is curating into the folder.
+    #[error("{}: a curation is running there; wait for its end, or change `run.name`", folder.display())]
+    CurationRuns {
+        /// The run folder.
+        folder: PathBuf,
+    },
+
+    /// The source is not the one that a curation began with.
+    #[error(
+        "{}: question {place} was `{was}` when the curation began and is `{is}`; the data has changed, so start another `run.name`",
+        folder.display()
+    )]
+    DataChanged {
+        /// The run folder.
+        folder: PathBuf,
+        /// Its place in the source, from 0.
+        place: u64,
+        /// The row that was there.
+        was: String,
+        /// The row that is there.
+        is: String,
+    },
+
+    /// No question is of a class that is wanted.
+    #[error(
+        "{}: no question is kept; `summary.md` there has the classes that were found, and `[classes]` and `[balance]` may be changed \
+         before the curation is resumed",
+        folder.display()
+    )]
+    NothingSelected {
+        /// The run folder.
+        folder: PathBuf,
+    },
+
+    /// Every rollout of a batch failed.
+    #[error(transparent)]
+    AllFailed(Arc<EngineError>),
+
     /// Losses or gradients are not finite, again and again.
     #[error(
         "step {step}: loss or gradient is not finite in {skipped} steps in a row; lower `optimizer.lr` or `step.clip_norm`"
@@ -105,6 +181,10 @@ pub enum TrainError {
         /// Why.
         source: NoVerdicts,
     },
+
+    /// The answers of a curation cannot be judged.
+    #[error(transparent)]
+    NoVerdicts(#[from] NoVerdicts),
 
     /// The judge cannot be opened.
     #[error(transparent)]

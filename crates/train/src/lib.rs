@@ -4,7 +4,7 @@
 //! checkpoints with exact resume, metrics, and the tokenizer of the embedded model ([`micro_tokenizer`]). Must not know: HTTP,
 //! benchmarks, the terminal.
 //!
-//! Read [`train`] first, then [`step`]; for reinforcement [`grpo::train_policy`] and [`policy`]. Weights are f32 and their master copy is on the host; see [`Parameters`].
+//! Read [`train`] first, then [`step`]; for reinforcement [`grpo::train_policy`] and [`policy`]; for the choice of data [`curate::curate`]. Weights are f32 and their master copy is on the host; see [`Parameters`].
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -25,6 +25,7 @@ mod batch;
 mod checkpoint;
 mod clip;
 pub mod config;
+pub mod curate;
 mod curriculum;
 mod error;
 mod evaluate;
@@ -39,7 +40,9 @@ mod optimizer;
 mod parameters;
 mod pass;
 pub mod policy;
+mod prompter;
 mod replace;
+mod rows;
 mod run;
 mod schedule;
 mod source;
@@ -62,6 +65,7 @@ pub use log::{EventWriter, MetricsLog, Record};
 pub use optimizer::{Moments, Optimizer};
 pub use parameters::{GradientBuffers, Parameter, Parameters};
 pub use pass::{Backward, backward, target_logits};
+pub use rows::{FileRows, LeftOut, RowFault};
 pub use run::{Event, Report, train};
 pub use schedule::learning_rate_factor;
 pub use source::{Example, Question, Source, pick_questions};

@@ -11,13 +11,14 @@ use crate::replace::replace_file;
 
 const CONFIG_FILE: &str = "config.toml";
 
-/// Sections that say what is written down and when. They change no number that a run computes, so a resumed run may change them.
-const FREE_SECTIONS: [&str; 2] = ["checkpoint", "log"];
+/// Sections that say what is written down and when, or how what was found is sorted. They change no number that a run computes, so a resumed
+/// run may change them.
+const FREE_SECTIONS: [&str; 5] = ["checkpoint", "log", "classes", "balance", "output"];
 
 /// Whether a resumed run may change a key: see [`FREE_SECTIONS`] and [`JudgeSection::FREE_KEYS`].
 fn is_free(key: &str) -> bool {
     let section = key.split('.').next().unwrap_or(key);
-    let of_judge = key.strip_prefix("reward.judge.").is_some_and(|key| {
+    let of_judge = key.strip_prefix("reward.").unwrap_or(key).strip_prefix("judge.").is_some_and(|key| {
         JudgeSection::FREE_KEYS
             .iter()
             .any(|free| key.strip_prefix(free).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
@@ -46,7 +47,7 @@ pub(crate) fn write_manifest(config: &impl Serialize, seed: u64, folder: &Path) 
 /// Compares a run file with the one that the run in `folder` began with. A folder without one has nothing to compare.
 ///
 /// # Errors
-/// [`TrainError::ResumeDiffers`] with all keys that differ, but for those of the sections `checkpoint` and `log` and where the judge is.
+/// [`TrainError::ResumeDiffers`] with all keys that differ, but for those of [`FREE_SECTIONS`] and where the judge is.
 pub(crate) fn check_unchanged(folder: &Path, config: &impl Serialize) -> Result<(), TrainError> {
     let file = folder.join(CONFIG_FILE);
     if !file.is_file() {

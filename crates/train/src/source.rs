@@ -3,23 +3,26 @@
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use visionthink_data::Question as Row;
+use visionthink_data::selection::Need;
 use visionthink_data::world::{self, Family, Size, Split};
-use visionthink_data::{ImageSource, Question as Row};
-use visionthink_image::{DecodeOptions, RgbImage};
+use visionthink_image::RgbImage;
 
 use crate::config::{FilesSection, SyntheticSection};
 use crate::error::TrainError;
-
-/// Rows with a broken image in a row, after which the data is taken for broken.
-const MOST_TRIES: usize = 16;
+use crate::rows::FileRows;
 
 /// A picture with what can be asked about it.
 #[derive(Debug, Clone)]
 pub struct Example {
     /// The picture at full size.
     pub image: RgbImage,
+    /// Its name, for messages.
+    pub id: String,
     /// The kind of picture, for reports.
     pub family: String,
+    /// Which image its question needs as rollouts have shown, where a curation has found out.
+    pub class: Option<Need>,
     /// At least one question.
     pub questions: Vec<Question>,
 }
@@ -45,9 +48,9 @@ pub enum Source {
     /// Read from files.
     Files {
         /// Rows to learn from.
-        train: Vec<Row>,
-        /// Held-out rows.
-        eval: Vec<Row>,
+        train: FileRows,
+        /// Held-out rows, whose pictures are whole.
+        eval: FileRows,
     },
 }
 
@@ -55,20 +58,23 @@ impl Source {
     /// Opens what the run file names.
     ///
     /// # Errors
-    /// A file that cannot be read, a row that is broken, or [`TrainError::NoQuestions`].
+    /// A file that cannot be read, [`TrainError::BadRows`] or [`TrainError::NoQuestions`].
     pub fn open(synthetic: Option<&SyntheticSection>, files: Option<&FilesSection>) -> Result<Self, TrainError> {
         match (synthetic, files) {
             (Some(synthetic), _) => Ok(Self::Synthetic(synthetic.clone())),
-            (None, Some(FilesSection { train, eval })) => Ok(Self::Files { train: rows(train)?, eval: rows(eval)? }),
+            (None, Some(FilesSection { train, eval, max_bad_rows })) => Ok(Self::Files {
+                train: FileRows::open(train, *max_bad_rows)?,
+                eval: FileRows::open(eval, *max_bad_rows)?.checked()?,
+            }),
             (None, None) => unreachable!("a checked run file names a source"),
         }
     }
 
-    /// A training example; `index` numbers the examples of the whole run. A row whose image cannot be read is left out with a warning, and
-    /// another takes its place.
+    /// A training example; `index` numbers the examples of the whole run. A row whose picture is broken is counted, and another takes its
+    /// place.
     ///
     /// # Errors
-    /// One such row after the other.
+    /// More such rows than the run file allows, or nothing but such rows.
     pub fn train(&self, index: u64, close_up_share: f64, random: &mut ChaCha8Rng) -> Result<Example, TrainError> {
         match self {
             Self::Synthetic(synthetic) => {
@@ -76,31 +82,29 @@ impl Source {
                 let size = if random.random_bool(close_up_share) { Size::CloseUp } else { Size::Whole };
                 Ok(drawn(family, size, Split::Train, synthetic.seed, index))
             }
-            Self::Files { train, .. } => {
-                let mut tries = 0;
-                loop {
-                    let row = &train[random.random_range(0..train.len())];
-                    tries += 1;
-                    match read(row) {
-                        Err(error) if tries < MOST_TRIES => tracing::warn!("{error}; another row takes its place"),
-                        example => return example,
-                    }
+            Self::Files { train, .. } => loop {
+                // Ends: every broken picture is counted, and the last one is an error.
+                if let Some((row, image)) = train.at(random.random_range(0..train.len()))? {
+                    return Ok(example(row, image));
                 }
-            }
+            },
         }
     }
 
     /// Held-out example `index`: families in turn, or rows in order.
     ///
     /// # Errors
-    /// An image file that cannot be decoded.
+    /// An image file that was whole when the run began and is no longer.
     pub fn held_out(&self, index: usize) -> Result<Example, TrainError> {
         match self {
             Self::Synthetic(synthetic) => {
                 let family = synthetic.families[index % synthetic.families.len()];
                 Ok(drawn(family, Size::Whole, Split::Test, synthetic.eval_seed, index as u64))
             }
-            Self::Files { eval, .. } => read(&eval[index % eval.len()]),
+            Self::Files { eval, .. } => {
+                let (row, image) = eval.at(index % eval.len())?.ok_or_else(|| eval.gone())?;
+                Ok(example(row, image))
+            }
         }
     }
 
@@ -125,32 +129,25 @@ fn drawn(family: Family, size: Size, split: Split, seed: u64, index: u64) -> Exa
             answer: asked.answer,
         })
         .collect();
-    Example { image: picture.image, family: family.name().to_string(), questions }
-}
-
-fn rows(path: &std::path::Path) -> Result<Vec<Row>, TrainError> {
-    let mut rows = Vec::new();
-    for row in visionthink_data::open(path)? {
-        match row {
-            Ok(row) if !row.answer.is_empty() && !matches!(row.image, ImageSource::None) => rows.push(row),
-            Ok(row) => tracing::warn!(id = row.id, "a row without an image or an answer is left out"),
-            Err(bad) => tracing::warn!("{bad}; the row is left out"),
-        }
+    Example {
+        image: picture.image,
+        id: format!("{}-{}-{seed}-{index}", family.name(), split.name()),
+        family: family.name().to_string(),
+        class: None,
+        questions,
     }
-    if rows.is_empty() { Err(TrainError::NoQuestions { path: path.to_path_buf() }) } else { Ok(rows) }
 }
 
-fn read(row: &Row) -> Result<Example, TrainError> {
-    let bytes = row.image.read()?.unwrap_or_default();
-    let image = visionthink_image::decode(&bytes, &DecodeOptions::default())
-        .map_err(|source| TrainError::RowImage { id: row.id.clone(), source })?;
+fn example(row: &Row, image: RgbImage) -> Example {
+    let class = row.selection.map(|selection| selection.class);
     let question = Question {
         text: row.question.clone(),
         answer: row.answer.clone(),
         topic: row.family.clone().unwrap_or_else(|| row.source.clone()),
-        needs_full: row.needs_full == Some(true),
+        // The truth where the row knows it, as a measure has to have it; else what rollouts have shown.
+        needs_full: row.needs_full.unwrap_or(class == Some(Need::NeedsFull)),
     };
-    Ok(Example { image, family: row.source.clone(), questions: vec![question] })
+    Example { image, id: row.id.clone(), family: row.source.clone(), class, questions: vec![question] }
 }
 
 /// Picks up to `count` different questions, each with probability `hard_share` one that needs the full image, and every topic of its

@@ -1,19 +1,46 @@
 //! `visionthink check`: validates a run file and prints it resolved.
 
+use std::path::Path;
+
+use serde::Serialize;
+use visionthink_train::curate::CurateConfig;
+use visionthink_train::grpo::GrpoConfig;
+use visionthink_train::{TrainConfig, TrainError};
+
 use crate::args::CheckArguments;
-use crate::commands::{grpo, sft};
 use crate::failure::Failure;
 use crate::output;
+use crate::training::refused;
 
 pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
-    let text = fs_err::read_to_string(&arguments.config).map_err(|error| Failure::usage(error.to_string()))?;
-    let resolved = if is_reinforcement(&text) {
-        toml::to_string_pretty(&grpo::read(&arguments.config)?)?
+    let file = &arguments.config;
+    let text = fs_err::read_to_string(file).map_err(|error| Failure::usage(error.to_string()))?;
+    // A file that is no TOML is read as imitation, and says what is wrong with it.
+    let sections = toml::from_str::<toml::Table>(&text).unwrap_or_default();
+    let checked = if sections.contains_key("classes") {
+        resolved(&text, file, CurateConfig::without_files)
+    } else if sections.contains_key("rollout") {
+        resolved(&text, file, GrpoConfig::without_files)
     } else {
-        toml::to_string_pretty(&sft::read(&arguments.config)?)?
+        resolved(&text, file, TrainConfig::without_files)
     };
+    let (resolved, missing) = checked?;
+    for missing in missing {
+        // The file may be meant for another machine; whoever runs it here is refused.
+        tracing::warn!("{}: {missing}", file.display());
+    }
     output::line(resolved.trim_end())?;
     Ok(())
+}
+
+/// A run file as it was understood, and the files it names that are not there.
+fn resolved<C: Serialize>(
+    text: &str,
+    file: &Path,
+    read: fn(&str, &Path) -> Result<(C, Vec<String>), TrainError>,
+) -> anyhow::Result<(String, Vec<String>)> {
+    let (config, missing) = read(text, file).map_err(refused)?;
+    Ok((toml::to_string_pretty(&config)?, missing))
 }
 
 /// Rollouts are what only reinforcement has. A file that is no TOML is read as imitation, and says what is wrong with it.

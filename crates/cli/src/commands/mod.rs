@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod check;
+pub(crate) mod curate;
 pub(crate) mod demo;
 pub(crate) mod eval;
 pub(crate) mod experiment;

@@ -13,6 +13,7 @@ use crate::question::{ImageSource, Question, TargetSize};
 use crate::read::record::{COLUMNS, Kind, Record, missing_columns, one_image, question};
 use crate::read::value::value_at;
 use crate::read::{Images, Shard};
+use crate::selection::{Selection, Tries};
 
 /// A piece of a file: a batch of rows, or a damaged part. Both say where in the file they begin.
 pub(super) type Piece = Result<(u64, RecordBatch), (Place, RowProblem)>;
@@ -133,8 +134,8 @@ fn fits(kind: Kind, data_type: &DataType) -> bool {
         Kind::Texts => item_fits(Kind::Text),
         Kind::Flag => *data_type == DataType::Boolean,
         Kind::Image => is_images(data_type),
-        // A column of such a common name is read only if it is what VisionThink has there.
-        Kind::Target => true,
+        // Columns of such common names are read only if they are what VisionThink, or this project, has there.
+        Kind::Target | Kind::Selection => true,
     }
 }
 
@@ -276,6 +277,23 @@ impl Record for BatchRow<'_> {
         let tool = tool.as_boolean_opt().ok_or_else(|| wrong(column, info, Kind::Target))?;
         let use_tool = tool.value(self.row);
         Ok(Some(TargetSize { width_px: pixels(width)?, height_px: pixels(height)?, use_tool }))
+    }
+
+    fn selection(&self, column: &str) -> Result<Option<Selection>, RowProblem> {
+        let Some(selection) = self.array(column).and_then(|array| array.as_struct_opt()) else { return Ok(None) };
+        let at = |name| field(selection, name, self.row);
+        let (Some(class), Some(rollouts), Some(low), Some(full)) =
+            (at("class"), at("rollouts"), at("right_low"), at("right_full"))
+        else {
+            return Ok(None);
+        };
+        let wrong = || wrong(column, selection, Kind::Selection);
+        let count = |array: &dyn Array| {
+            integer_at(array, self.row).and_then(|count| u32::try_from(count).ok()).ok_or_else(wrong)
+        };
+        let class = text_at(class, self.row).and_then(|class| class.parse().ok()).ok_or_else(wrong)?;
+        let tries = Tries { rollouts: count(rollouts)?, right_low: count(low)?, right_full: count(full)? };
+        Ok(Some(Selection { class, tries }))
     }
 }
 

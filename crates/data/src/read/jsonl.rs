@@ -8,6 +8,7 @@ use crate::error::{DataError, Place, RowError, RowProblem};
 use crate::question::{ImageSource, Question, TargetSize};
 use crate::read::record::{Kind, Record, one_image, question};
 use crate::read::{Images, Shard};
+use crate::selection::{Selection, Tries};
 
 /// A row is text and the name of an image. A longer line is a file of another kind, and would only fill the memory.
 const LINE_LIMIT_BYTES: usize = 16 << 20;
@@ -204,6 +205,21 @@ impl Record for Object<'_> {
         };
         let use_tool = tool.as_bool().ok_or_else(|| wrong(column, tool, Kind::Target.expected()))?;
         Ok(Some(TargetSize { width_px: pixels(width)?, height_px: pixels(height)?, use_tool }))
+    }
+
+    fn selection(&self, column: &str) -> Result<Option<Selection>, RowProblem> {
+        let Some(value @ Value::Object(selection)) = self.value(column) else { return Ok(None) };
+        let at = |key: &str| selection.get(key).filter(|value| !value.is_null());
+        let (Some(class), Some(rollouts), Some(low), Some(full)) =
+            (at("class"), at("rollouts"), at("right_low"), at("right_full"))
+        else {
+            return Ok(None);
+        };
+        let wrong = || wrong(column, value, Kind::Selection.expected());
+        let count = |value: &Value| value.as_u64().and_then(|count| u32::try_from(count).ok()).ok_or_else(wrong);
+        let class = class.as_str().and_then(|class| class.parse().ok()).ok_or_else(wrong)?;
+        let tries = Tries { rollouts: count(rollouts)?, right_low: count(low)?, right_full: count(full)? };
+        Ok(Some(Selection { class, tries }))
     }
 }
 

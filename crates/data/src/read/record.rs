@@ -3,6 +3,7 @@
 use crate::error::{MissingColumns, RowProblem};
 use crate::question::{ImageSource, Question, TargetSize};
 use crate::read::{Images, Shard};
+use crate::selection::Selection;
 
 /// What a column may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,7 @@ pub(super) enum Kind {
     Flag,
     Image,
     Target,
+    Selection,
 }
 
 impl Kind {
@@ -25,6 +27,9 @@ impl Kind {
             Self::Flag => "a boolean",
             Self::Image => "an image: bytes, a path, a struct of `bytes` and `path`, or a list of one of these",
             Self::Target => "a struct of `tgt_width`, `tgt_height` and `use_tool`",
+            Self::Selection => {
+                "a struct of `class` (`solvable_low`, `needs_full` or `neither`) and the counts `rollouts`, `right_low` and `right_full`"
+            }
         }
     }
 }
@@ -32,7 +37,7 @@ impl Kind {
 /// Every column that is read: this project's names and those of VisionThink-Smart and -General. Others are ignored.
 ///
 /// Source: dvlab-research/VisionThink 42afd8c, `verl/utils/dataset/multimodal_dataset.py`.
-pub(super) const COLUMNS: [(&str, Kind); 16] = [
+pub(super) const COLUMNS: [(&str, Kind); 17] = [
     ("id", Kind::Identifier),
     ("doc_id", Kind::Identifier),
     ("image", Kind::Image),
@@ -49,6 +54,7 @@ pub(super) const COLUMNS: [(&str, Kind); 16] = [
     ("needs_full", Kind::Flag),
     ("family", Kind::Text),
     ("info", Kind::Target),
+    ("selection", Kind::Selection),
 ];
 
 const QUESTION: &[&str] = &["question", "problem"];
@@ -65,6 +71,7 @@ pub(super) trait Record {
     fn flag(&self, column: &str) -> Result<Option<bool>, RowProblem>;
     fn image(&self, column: &str) -> Result<Option<ImageSource>, RowProblem>;
     fn target(&self, column: &str) -> Result<Option<TargetSize>, RowProblem>;
+    fn selection(&self, column: &str) -> Result<Option<Selection>, RowProblem>;
 }
 
 /// Names the columns without which no row can be read, if any is missing.
@@ -113,6 +120,7 @@ pub(super) fn question(record: &impl Record, shard: &Shard, row: u64, images: Im
         family: record.text("family")?,
         solution,
         target: record.target("info")?,
+        selection: record.selection("selection")?,
     })
 }
 

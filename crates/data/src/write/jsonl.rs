@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::error::DataError;
 use crate::question::{ImageSource, Question};
+use crate::selection::{Need, Selection};
 use crate::write::partial::Partial;
 
 /// Writes `DIR/NAME.jsonl` and the images as `DIR/images/NAME/000000.png` and so on.
@@ -115,6 +116,8 @@ struct Row<'a> {
     solution: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     info: Option<Info>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selection: Option<SelectionColumn>,
 }
 
 #[derive(Serialize)]
@@ -122,6 +125,14 @@ struct Info {
     tgt_width: u32,
     tgt_height: u32,
     use_tool: bool,
+}
+
+#[derive(Serialize)]
+struct SelectionColumn {
+    class: Need,
+    rollouts: u32,
+    right_low: u32,
+    right_full: u32,
 }
 
 impl<'a> Row<'a> {
@@ -141,6 +152,12 @@ impl<'a> Row<'a> {
                 tgt_width: target.width_px,
                 tgt_height: target.height_px,
                 use_tool: target.use_tool,
+            }),
+            selection: question.selection.map(|Selection { class, tries }| SelectionColumn {
+                class,
+                rollouts: tries.rollouts,
+                right_low: tries.right_low,
+                right_full: tries.right_full,
             }),
         }
     }

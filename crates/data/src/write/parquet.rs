@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::error::DataError;
 use crate::question::{ImageSource, Question};
+use crate::selection::Selection;
 use crate::write::partial::Partial;
 
 /// A row group is what a reader with random access fetches at once; `datasets` takes 100 rows where there are images.
@@ -32,7 +33,7 @@ const IMAGE_LIMIT_BYTES: usize = 1 << 30;
 /// Writes one Parquet file with embedded images.
 ///
 /// Columns: `id`, `image` (struct of `bytes` and `path`), `question`, `answer`, `source`, `answers`, `options`, `needs_full`,
-/// `family`, `solution`, `info`. The `huggingface` metadata makes `datasets` and the Hub's viewer show `image` as an image.
+/// `family`, `solution`, `info`, `selection`. The `huggingface` metadata makes `datasets` and the Hub's viewer show `image` as an image.
 /// Nothing is there under its own name before [`ParquetWriter::finish`]; a writer that is dropped earlier leaves nothing behind.
 #[derive(Debug)]
 pub struct ParquetWriter {
@@ -122,6 +123,7 @@ fn schema() -> Schema {
         Field::new("family", DataType::Utf8, true),
         Field::new("solution", DataType::Utf8, true),
         Field::new("info", DataType::Struct(info_fields()), true),
+        Field::new("selection", DataType::Struct(selection_fields()), true),
     ];
     Schema::new_with_metadata(fields, HashMap::from([("huggingface".to_owned(), features().to_string())]))
 }
@@ -135,6 +137,15 @@ fn info_fields() -> Fields {
         Field::new("tgt_width", DataType::Int64, true),
         Field::new("tgt_height", DataType::Int64, true),
         Field::new("use_tool", DataType::Boolean, true),
+    ])
+}
+
+fn selection_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("class", DataType::Utf8, true),
+        Field::new("rollouts", DataType::Int64, true),
+        Field::new("right_low", DataType::Int64, true),
+        Field::new("right_full", DataType::Int64, true),
     ])
 }
 
@@ -155,6 +166,12 @@ fn features() -> Value {
         "family": value("string"),
         "solution": value("string"),
         "info": {"tgt_width": value("int64"), "tgt_height": value("int64"), "use_tool": value("bool")},
+        "selection": {
+            "class": value("string"),
+            "rollouts": value("int64"),
+            "right_low": value("int64"),
+            "right_full": value("int64"),
+        },
     }}})
 }
 
@@ -172,6 +189,7 @@ struct RowGroup {
     family: StringBuilder,
     solution: StringBuilder,
     info: StructBuilder,
+    selection: StructBuilder,
     rows: usize,
     /// Bytes of images and text, nearly all of what the group weighs.
     bytes: usize,
@@ -196,6 +214,15 @@ impl RowGroup {
             info: StructBuilder::new(
                 info_fields(),
                 vec![Box::new(Int64Builder::new()), Box::new(Int64Builder::new()), Box::new(BooleanBuilder::new())],
+            ),
+            selection: StructBuilder::new(
+                selection_fields(),
+                vec![
+                    Box::new(StringBuilder::new()),
+                    Box::new(Int64Builder::new()),
+                    Box::new(Int64Builder::new()),
+                    Box::new(Int64Builder::new()),
+                ],
             ),
             rows: 0,
             bytes: 0,
@@ -223,8 +250,19 @@ impl RowGroup {
         child::<Int64Builder>(&mut self.info, 1).append_option(question.target.map(|target| target.height_px.into()));
         child::<BooleanBuilder>(&mut self.info, 2).append_option(question.target.map(|target| target.use_tool));
         self.info.append(question.target.is_some());
+        self.append_selection(question.selection);
         self.rows += 1;
         self.bytes += image.map_or(0, <[u8]>::len) + question.question.len() + question.answer.len();
+    }
+
+    fn append_selection(&mut self, selection: Option<Selection>) {
+        let tries = selection.map(|selection| selection.tries);
+        child::<StringBuilder>(&mut self.selection, 0).append_option(selection.map(|selection| selection.class.name()));
+        let counts = [tries.map(|tries| tries.rollouts), tries.map(|t| t.right_low), tries.map(|t| t.right_full)];
+        for (at, count) in counts.into_iter().enumerate() {
+            child::<Int64Builder>(&mut self.selection, at + 1).append_option(count.map(i64::from));
+        }
+        self.selection.append(selection.is_some());
     }
 
     /// The columns in the order of [`schema`].
@@ -241,6 +279,7 @@ impl RowGroup {
             Arc::new(self.family.finish()),
             Arc::new(self.solution.finish()),
             Arc::new(self.info.finish()),
+            Arc::new(self.selection.finish()),
         ]
     }
 }

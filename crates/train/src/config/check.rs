@@ -6,12 +6,12 @@ use visionthink_model::{Adapter, Config, Dtype};
 use visionthink_protocol::ProfileName;
 
 use super::{
-    CheckpointSection, FilesSection, LrFactor, ModelSection, OptimizerSection, PerView, RunSection, ScheduleSection,
-    StageSection, StepSection, SyntheticSection, TrainConfig, Trainable,
+    CheckpointSection, FilesSection, LrFactor, ModelSection, OptimizerSection, PerView, ResizeShare, RunSection,
+    ScheduleSection, StageSection, StepSection, SyntheticSection, TrainConfig, Trainable,
 };
 
 /// All violations, in the order of the file.
-pub(super) fn problems(config: &TrainConfig) -> Vec<String> {
+pub(super) fn problems(config: &TrainConfig) -> Problems {
     let mut found = Problems::default();
     found.run(&config.run);
     found.model(&config.model);
@@ -28,9 +28,9 @@ pub(super) fn problems(config: &TrainConfig) -> Vec<String> {
         found.add("there is no `[[stage]]`; a run needs at least one");
     }
     for stage in &config.stages {
-        found.stage(stage, config.step.micro_batch);
+        found.stage(stage, config.step.micro_batch, config.data.files.is_some());
     }
-    found.0
+    found
 }
 
 /// More than any run takes; sums over stages stay far from overflowing.
@@ -38,16 +38,31 @@ const MOST_STEPS: u64 = 1 << 40;
 
 /// Collects what is wrong with a run file; the sections that run files share have a method each.
 #[derive(Default)]
-pub(crate) struct Problems(Vec<String>);
+pub(crate) struct Problems {
+    wrong: Vec<String>,
+    /// Files and folders that are not there: nothing can run without them, but the run file may be right.
+    missing: Vec<String>,
+}
 
 impl Problems {
-    /// All of them, in the order they were found.
-    pub(crate) fn into_list(self) -> Vec<String> {
-        self.0
+    /// What is wrong, in the order it was found, and what is not there.
+    pub(crate) fn into_parts(self) -> (Vec<String>, Vec<String>) {
+        (self.wrong, self.missing)
     }
 
     pub(crate) fn add(&mut self, problem: impl Into<String>) {
-        self.0.push(problem.into());
+        self.wrong.push(problem.into());
+    }
+
+    pub(crate) fn add_all(&mut self, problems: Vec<String>) {
+        self.wrong.extend(problems);
+    }
+
+    /// Notes that `path` is not there.
+    pub(crate) fn there(&mut self, key: &str, path: &Path, expected: &str) {
+        if !path.exists() {
+            self.missing.push(format!("`{key}` is `{}`, which is not there, expected {expected}", path.display()));
+        }
     }
 
     /// Complains about `key` unless `holds`.
@@ -75,20 +90,12 @@ impl Problems {
             }
             _ => {}
         }
-        let there =
-            |path: &Path| if path.exists() { Ok(()) } else { Err(format!("`{}`, which is not there", path.display())) };
-        let mut paths = Vec::new();
         if let Some(checkpoint) = &model.checkpoint {
-            paths.push(("model.checkpoint", checkpoint, "a checkpoint folder"));
+            self.there("model.checkpoint", checkpoint, "a checkpoint folder");
         }
         if let Some(init) = &model.init {
-            paths.push(("model.init.config", &init.config, "a `config.json`"));
-            paths.push(("model.init.tokenizer", &init.tokenizer, "a folder with a tokenizer"));
-        }
-        for (key, path, expected) in paths {
-            if let Err(found) = there(path) {
-                self.need(false, key, found, expected);
-            }
+            self.there("model.init.config", &init.config, "a `config.json`");
+            self.there("model.init.tokenizer", &init.tokenizer, "a folder with a tokenizer");
         }
         if let Trainable::Prefixes(prefixes) = &model.trainable {
             self.need(
@@ -155,26 +162,23 @@ impl Problems {
     }
 
     pub(crate) fn sources(&mut self, synthetic: Option<&SyntheticSection>, files: Option<&FilesSection>) {
-        match (synthetic, files) {
-            (Some(_), Some(_)) => {
-                self.add("`data.synthetic` and `data.files` are both given; keep one");
-            }
-            (None, None) => {
-                self.add("neither `data.synthetic` nor `data.files` is given; one says where questions come from");
-            }
-            _ => {}
-        }
-        for (key, path) in files.into_iter().flat_map(|files| [("train", &files.train), ("eval", &files.eval)]) {
-            let key = format!("data.files.{key}");
-            self.need(
-                path.exists(),
-                &key,
-                format!("`{}`, which is not there", path.display()),
-                "a file or folder of rows",
-            );
+        self.one_source(synthetic.is_some(), files.is_some());
+        if let Some(files) = files {
+            self.there("data.files.train", &files.train, "a file or folder of rows");
+            self.there("data.files.eval", &files.eval, "a file or folder of rows");
         }
         if let Some(synthetic) = synthetic {
             self.need(!synthetic.families.is_empty(), "data.synthetic.families", "empty", "at least one family");
+        }
+    }
+
+    pub(crate) fn one_source(&mut self, synthetic: bool, files: bool) {
+        match (synthetic, files) {
+            (true, true) => self.add("`data.synthetic` and `data.files` are both given; keep one"),
+            (false, false) => {
+                self.add("neither `data.synthetic` nor `data.files` is given; one says where questions come from");
+            }
+            _ => {}
         }
     }
 
@@ -246,7 +250,7 @@ impl Problems {
         self.need(checkpoint.keep > 0, "checkpoint.keep", 0, "at least 1: resuming needs the last one");
     }
 
-    fn stage(&mut self, stage: &StageSection, micro_batch: usize) {
+    fn stage(&mut self, stage: &StageSection, micro_batch: usize, classes: bool) {
         let key = |name: &str| format!("stage.{}.{name}", stage.name);
         self.need((1..=MOST_STEPS).contains(&stage.steps), &key("steps"), stage.steps, "1 to 2^40");
         let fits = stage.batch_size > 0 && (micro_batch == 0 || stage.batch_size.is_multiple_of(micro_batch));
@@ -257,8 +261,20 @@ impl Problems {
             &format!("a multiple of `step.micro_batch` ({micro_batch})"),
         );
         self.need(stage.questions_per_image > 0, &key("questions_per_image"), 0, "at least 1");
-        for (name, share) in [("resize_share", stage.resize_share), ("close_up_share", stage.close_up_share)] {
-            self.need((0.0..=1.0).contains(&share), &key(name), share, "0 to 1");
+        let close_ups = stage.close_up_share;
+        self.need((0.0..=1.0).contains(&close_ups), &key("close_up_share"), close_ups, "0 to 1");
+        match stage.resize_share {
+            ResizeShare::Coin(share) => {
+                self.need((0.0..=1.0).contains(&share), &key("resize_share"), share, "0 to 1");
+            }
+            ResizeShare::ByClass(_) => {
+                self.need(
+                    classes,
+                    &key("resize_share"),
+                    "`by-class`",
+                    "a share: only rows of `data.files` have a class",
+                );
+            }
         }
         for (view, weight) in stage.mixture.named() {
             self.need(weight.is_finite() && weight >= 0.0, &key(&format!("mixture.{view}")), weight, "zero or more");

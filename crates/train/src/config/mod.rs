@@ -206,6 +206,9 @@ pub struct FilesSection {
     pub train: PathBuf,
     /// The same for the held-out rows.
     pub eval: PathBuf,
+    /// Rows of each that may be without an image, without an answer, unreadable, or have a broken image: they are left out and counted,
+    /// and one more ends the run.
+    pub max_bad_rows: u64,
 }
 
 /// Weights of the target tokens in the loss.
@@ -348,14 +351,33 @@ pub struct StageSection {
     pub batch_size: usize,
     /// Questions asked about one image, as turns of one sequence.
     pub questions_per_image: usize,
-    /// Among adaptive sequences, the share that calls the tool: a coin, thrown without regard to need.
-    pub resize_share: f64,
+    /// Which adaptive sequences call the tool.
+    pub resize_share: ResizeShare,
     /// The share of close-ups among synthetic pictures; 0 for files.
     pub close_up_share: f64,
     /// How often each view is drawn, up to a common factor.
     pub mixture: PerView,
     /// The share of questions that need the full image. Rows of files that do not say count as easy.
     pub hard_share: PerView,
+}
+
+/// Which adaptive sequences call the tool.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a share from 0 to 1, or `by-class`")]
+pub enum ResizeShare {
+    /// This share: a coin, thrown without regard to need.
+    Coin(f64),
+    /// Those whose rows are of the class `needs_full`; rows of `solvable_low` are answered at once. The classes come from the rollouts
+    /// of a curation, never from what a row says about need.
+    ByClass(ByClass),
+}
+
+/// The word `by-class`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ByClass {
+    /// By the class of each row.
+    ByClass,
 }
 
 /// A number for each way of showing an image.
@@ -381,10 +403,23 @@ impl TrainConfig {
 
     /// The same for text; `file` is named in errors.
     pub fn from_toml(text: &str, file: &Path) -> Result<Self, TrainError> {
+        let (config, missing) = Self::without_files(text, file)?;
+        if missing.is_empty() {
+            Ok(config)
+        } else {
+            Err(TrainError::Config { file: file.to_path_buf(), problems: missing })
+        }
+    }
+
+    /// The same, but files and folders that are not there are no error: they are told beside the run file.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] with everything else.
+    pub fn without_files(text: &str, file: &Path) -> Result<(Self, Vec<String>), TrainError> {
         let report = |problems| TrainError::Config { file: file.to_path_buf(), problems };
-        let config = read::strict(text).map_err(report)?;
-        let problems = check::problems(&config);
-        if problems.is_empty() { Ok(config) } else { Err(report(problems)) }
+        let config: Self = read::strict(text).map_err(report)?;
+        let (problems, missing) = check::problems(&config).into_parts();
+        if problems.is_empty() { Ok((config, missing)) } else { Err(report(problems)) }
     }
 
     /// Steps of all stages.

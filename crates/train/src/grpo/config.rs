@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use visionthink_engine::Sampling;
-use visionthink_protocol::Mode;
+use visionthink_protocol::{Mode, Profile, ProfileName};
 use visionthink_reward::{
     AdvantageRule, Credit, FormatRules, LengthPenalty, Overlong, PenaltyRule, Precision, Weights,
 };
@@ -152,10 +152,23 @@ impl GrpoConfig {
 
     /// The same for text; `file` is named in errors.
     pub fn from_toml(text: &str, file: &Path) -> Result<Self, TrainError> {
+        let (config, missing) = Self::without_files(text, file)?;
+        if missing.is_empty() {
+            Ok(config)
+        } else {
+            Err(TrainError::Config { file: file.to_path_buf(), problems: missing })
+        }
+    }
+
+    /// The same, but files and folders that are not there are no error: they are told beside the run file.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] with everything else.
+    pub fn without_files(text: &str, file: &Path) -> Result<(Self, Vec<String>), TrainError> {
         let report = |problems| TrainError::Config { file: file.to_path_buf(), problems };
         let config: Self = read::strict(text).map_err(report)?;
-        let problems = config.problems();
-        if problems.is_empty() { Ok(config) } else { Err(report(problems)) }
+        let (problems, missing) = config.problems().into_parts();
+        if problems.is_empty() { Ok((config, missing)) } else { Err(report(problems)) }
     }
 
     /// The run folder.
@@ -174,7 +187,7 @@ impl GrpoConfig {
     }
 
     /// All violations beyond types.
-    fn problems(&self) -> Vec<String> {
+    fn problems(&self) -> crate::config::Problems {
         let mut found = crate::config::Problems::default();
         found.run(&self.run);
         found.model(&self.model);
@@ -188,6 +201,21 @@ impl GrpoConfig {
         let rollout = &self.rollout;
         found.need(rollout.steps > 0, "rollout.steps", rollout.steps, "at least 1");
         found.need(rollout.mode != Mode::Low, "rollout.mode", "`low`", "`adaptive` or `full`");
+        match rollout.mode {
+            Mode::Adaptive => {
+                let name = self.data.profile.parse::<ProfileName>();
+                let tool_less = name.is_ok_and(|name| Profile::from(name).tool.is_none());
+                let without = format!("`adaptive`, and profile `{}` has no tool", self.data.profile);
+                found.need(!tool_less, "rollout.mode", without, "`full`, or a profile with the tool");
+            }
+            // A rule that can never apply would be read as one that does.
+            Mode::Full | Mode::Low => found.need(
+                matches!(self.reward.control, PenaltyRule::Never {}),
+                "reward.control",
+                "a rule about calls",
+                "`{ rule = \"never\" }`: without the tool on offer there is no call to price",
+            ),
+        }
         let numbered = 1..=crate::grpo::generation::MOST_NUMBERED;
         found.need(numbered.contains(&rollout.groups), "rollout.groups", rollout.groups, "1 to 1024");
         let draws = rollout.max_generations;
@@ -245,6 +273,6 @@ impl GrpoConfig {
         found.need(self.log.every > 0, "log.every", 0, "at least 1");
         found.need(self.log.sample_every > 0, "log.sample_every", 0, "at least 1");
         found.need(self.log.eval_every > 0, "log.eval_every", 0, "at least 1");
-        found.into_list()
+        found
     }
 }

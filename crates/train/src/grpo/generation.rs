@@ -9,10 +9,11 @@ use visionthink_engine::{
 };
 use visionthink_image::Processor;
 use visionthink_model::Model;
-use visionthink_protocol::{Conversation, Limits, Mode, Profile, Rules, Setup};
+use visionthink_protocol::{Mode, Profile};
 
 use crate::error::TrainError;
 use crate::grpo::config::GrpoConfig;
+use crate::prompter::Prompter;
 use crate::source::{Question, Source, pick_questions};
 
 /// Groups of a generation, and generations of a step, that a picture's number has room for.
@@ -43,9 +44,8 @@ pub struct Generation {
 pub struct Questioner {
     config: GrpoConfig,
     source: Source,
-    folder: ModelFolder,
+    prompter: Prompter,
     processor: Arc<Processor>,
-    profile: Arc<Profile>,
     engine: EmbeddedEngine,
 }
 
@@ -60,10 +60,13 @@ impl Questioner {
         let options = EngineOptions { max_rows: config.rollout.max_rows, ..EngineOptions::default() };
         Ok(Self {
             source: Source::open(config.data.synthetic.as_ref(), config.data.files.as_ref())?,
-            profile: Arc::new(Profile::by_name(&config.data.profile)?),
             engine: EmbeddedEngine::new(model, Some(folder.tokenizer.clone()), options),
+            prompter: Prompter {
+                folder,
+                profile: Arc::new(Profile::by_name(&config.data.profile)?),
+                max_new_tokens: config.rollout.max_new_tokens,
+            },
             config: config.clone(),
-            folder,
             processor,
         })
     }
@@ -141,33 +144,12 @@ impl Questioner {
     }
 
     fn task(&self, asked: &Asked, mode: Mode, sampling: Sampling, samples: usize) -> Result<Task, TrainError> {
-        let context = self.folder.config.text.max_position_embeddings;
-        let setup = Setup {
-            tokenizer: self.folder.tokenizer.clone(),
-            profile: self.profile.clone(),
-            mode,
-            images: vec![asked.picture.tokens()],
-            limits: Limits {
-                max_new_tokens_per_turn: self.config.rollout.max_new_tokens,
-                ..Limits::for_context(context)
-            },
-            rules: Rules::Exact,
-        };
-        let question = self.profile.question(&asked.question.text, 1);
-        Ok(Task {
-            conversation: Conversation::start(setup, &self.folder.template, &[question])?,
-            pictures: vec![asked.picture.clone()],
-            sampling,
-            samples,
-            suppressed_ids: self.folder.suppressed_ids(),
-            stop_texts: Vec::new(),
-            logprobs: false,
-        })
+        self.prompter.task(&asked.picture, &asked.question.text, mode, sampling, samples)
     }
 }
 
 /// Rollouts come in the order of the tasks.
-fn by_task(rollouts: Vec<Rollout>, tasks: usize) -> Vec<Vec<Rollout>> {
+pub(crate) fn by_task(rollouts: Vec<Rollout>, tasks: usize) -> Vec<Vec<Rollout>> {
     let mut groups: Vec<Vec<Rollout>> = (0..tasks).map(|_| Vec::new()).collect();
     for rollout in rollouts {
         if let Some(group) = groups.get_mut(rollout.task) {

@@ -86,7 +86,7 @@ impl Tally {
 pub struct PolicyEvaluation {
     /// Steps done.
     pub step: u64,
-    /// As the policy is used: choosing for itself.
+    /// As the policy is used: choosing for itself. Empty where it learns from full images alone.
     pub adaptive: Tally,
     /// Forced to the full image.
     pub full: Tally,
@@ -105,7 +105,9 @@ impl PolicyEvaluation {
     /// The numbers for the logs, below `eval/`.
     pub fn record(&self) -> Record {
         let mut record = Record::new(self.step);
-        self.adaptive.put(&mut record, "eval/adaptive");
+        if self.adaptive.rollouts > 0 {
+            self.adaptive.put(&mut record, "eval/adaptive");
+        }
         if self.full.rollouts > 0 {
             self.full.put(&mut record, "eval/full");
         }

@@ -18,6 +18,7 @@ mod update;
 
 pub use config::{AdvantageSection, GrpoConfig, GrpoLogSection, QuestionSection, RewardSection, RolloutSection};
 pub use experience::{Experience, PolicyBatch, policy_batches};
+pub(crate) use generation::by_task;
 pub use generation::{Asked, Generation, Questioner};
 pub use measure::{PolicyEvaluation, Tally};
 pub use pass::{PolicyPass, SampledTokens, policy_pass, target_log_probs};

@@ -323,6 +323,10 @@ impl<'a> Reinforcement<'a> {
     fn evaluate(&mut self, stop: &AtomicBool) -> Result<PolicyEvaluation, TrainError> {
         let mut evaluation = PolicyEvaluation { step: self.run.state.step, ..PolicyEvaluation::default() };
         for (mode, tally) in [(Mode::Adaptive, &mut evaluation.adaptive), (Mode::Full, &mut evaluation.full)] {
+            // A policy that learns from full images alone is offered no tool, and its profile may have none.
+            if mode == Mode::Adaptive && self.config.rollout.mode == Mode::Full {
+                continue;
+            }
             let rollouts = self.questioner.ask(&self.held_out, mode)?;
             let each = rollouts.iter().map(|rollout| (rollout, &self.held_out[rollout.task].question));
             let verdicts = judge_rollouts(&mut self.judge, each, self.run.state.step, stop)?;

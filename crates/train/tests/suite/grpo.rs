@@ -11,11 +11,11 @@ use visionthink_train::grpo::{GrpoConfig, GrpoEvent, GrpoReport, read_samples, t
 use visionthink_train::policy::Aggregation;
 use visionthink_train::{Start, TrainError};
 
-use crate::tiny_checkpoint;
+use crate::{root, tiny_checkpoint};
 
 /// Three steps of four groups of four.
 pub(crate) fn small_run(out: &Path) -> GrpoConfig {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root();
     let file = root.join("configs/micro-grpo.toml");
     let text = fs_err::read_to_string(&file).unwrap();
     let text = text.replace("assets/micro-base", &root.join("assets/micro-base").to_string_lossy());
@@ -176,8 +176,37 @@ fn a_model_whose_answers_are_all_worth_the_same_is_told_so() {
 }
 
 #[test]
+fn the_general_recipe_learns_from_full_images_without_the_tool() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = root().join("configs/tiny-general.toml");
+    let text = fs_err::read_to_string(&file).unwrap();
+    let text = text.replace("assets/micro-base", &root().join("assets/micro-base").to_string_lossy());
+    let mut config = GrpoConfig::from_toml(&text, &file).unwrap();
+    config.run.out = folder.path().to_path_buf();
+    let report = run(&config, Start::Fresh, None).unwrap();
+    assert_eq!((report.step, report.rewards.len()), (2, 2));
+    let evaluation = report.evaluation.unwrap();
+    assert_eq!(evaluation.adaptive.rollouts, 0, "no tool is on offer");
+    assert!(evaluation.full.rollouts > 0);
+    assert_eq!(evaluation.full.image_tokens, evaluation.full.full_image_tokens);
+    assert!(evaluation.record().scalars.iter().all(|(_, value)| value.is_finite()), "{:?}", evaluation.record());
+}
+
+#[test]
+fn a_rule_about_calls_is_refused_where_no_tool_is_offered_and_a_tool_where_the_profile_has_none() {
+    let text = fs_err::read_to_string(root().join("configs/micro-grpo.toml")).unwrap();
+    let problems = |from: &str, to: &str| {
+        GrpoConfig::from_toml(&text.replace(from, to), Path::new("run.toml")).unwrap_err().to_string()
+    };
+    let full = problems("mode = \"adaptive\"", "mode = \"full\"");
+    assert!(full.contains("`reward.control` is a rule about calls, expected `{ rule = \"never\" }`"), "{full}");
+    let general = problems("profile = \"compact\"", "profile = \"general\"");
+    assert!(general.contains("profile `general` has no tool"), "{general}");
+}
+
+#[test]
 fn all_problems_of_a_run_file_are_reported_at_once() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root();
     let text = fs_err::read_to_string(root.join("configs/micro-grpo.toml")).unwrap();
     let text = text
         .replace("group_size = 8", "group_size = 1")

@@ -3,6 +3,7 @@
 
 mod configs;
 mod credit;
+mod curate;
 mod divergence;
 mod grpo;
 mod judged;
@@ -19,6 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
 use visionthink_train::{Event, Report, Start, TrainConfig, TrainError, train};
+
+/// The folder that paths of shipped run files begin at.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
 
 /// A checkpoint with every structural feature, four layers and 64 wide.
 fn tiny_checkpoint() -> PathBuf {
