@@ -55,6 +55,12 @@ const ARROWS: &[Row] = &[
     },
     Row { folder: "crates/plot", package: "visionthink-plot", may_use: &[], burn: false },
     Row {
+        folder: "crates/serve",
+        package: "visionthink-serve",
+        may_use: &["visionthink-image", "visionthink-protocol"],
+        burn: false,
+    },
+    Row {
         folder: "crates/cli",
         package: "visionthink",
         may_use: &[
@@ -68,6 +74,7 @@ const ARROWS: &[Row] = &[
             "visionthink-train",
             "visionthink-eval",
             "visionthink-plot",
+            "visionthink-serve",
         ],
         burn: true,
     },

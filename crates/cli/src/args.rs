@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Judge(JudgeArguments),
     /// Log-probabilities of given completions.
     Score(ScoreArguments),
+    /// Serve OpenAI's API in front of other servers, and show their model the small image first.
+    Serve(ServeArguments),
     /// Train by imitation.
     Sft(SftArguments),
     /// Write pictures and questions of the synthetic world.
@@ -344,6 +346,16 @@ pub(crate) struct ScoreArguments {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) model: ModelArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The run file of the server; `configs/serve.toml` is one.
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+    /// Read everything that it names, ask every upstream server once, and end.
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 #[derive(Debug, Args)]

@@ -53,6 +53,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Score(arguments) => commands::score::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Sft(arguments) => commands::sft::run(&arguments),
         Command::Synth(arguments) => commands::synth::run(&arguments),
     }

@@ -11,14 +11,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::answer::{extract_answer, final_answer};
 use crate::error::{ProtocolError, Result};
 use crate::message::{Content, Message, Part};
 use crate::profile::{Mode, Profile, Tool};
 use crate::template::{ChatTemplate, RenderOptions};
 use crate::tokenizer::Tokenizer;
-use crate::tool_call::ToolCallParse;
 use crate::turn::{Decision, FinishReason, ImageTokens, ImageView, Limits, Rules, Step, Turn, View};
+use crate::turn_rules;
 
 /// What every way to begin a conversation needs.
 #[derive(Debug, Clone)]
@@ -38,22 +37,12 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The tool is offered in mode `adaptive` when there is an image. A question without one is answered as text.
     fn offers_tool(&self) -> Result<bool> {
-        if self.mode != Mode::Adaptive || self.images.is_empty() {
-            return Ok(false);
-        }
-        match self.profile.tool {
-            Some(_) => Ok(true),
-            None => Err(ProtocolError::NoTool { profile: self.profile.name.clone(), mode: self.mode }),
-        }
+        turn_rules::offers_tool(&self.profile, self.mode, self.images.len())
     }
 
     fn first_view(&self) -> View {
-        match self.mode {
-            Mode::Full => View::Full,
-            Mode::Adaptive | Mode::Low => View::Low,
-        }
+        turn_rules::first_view(self.mode)
     }
 }
 
@@ -245,24 +234,13 @@ impl Conversation {
 
     /// What the first turn turned out to be.
     pub fn decision(&self) -> Decision {
-        match self.turns.first().map(|turn| &turn.tool_call) {
-            Some(ToolCallParse::Malformed(_)) => Decision::Malformed,
-            None => Decision::None,
-            Some(_) if !self.tool_offered => Decision::None,
-            Some(ToolCallParse::Resize) => Decision::Resize,
-            Some(ToolCallParse::None) => Decision::Direct,
-        }
+        turn_rules::decision(self.tool_offered, self.turns.first().map(|turn| &turn.tool_call))
     }
 
     /// The final answer, if the last turn gave one: what its answer tags hold, else its text without the thinking.
     pub fn answer(&self) -> Option<&str> {
         let turn = self.turns.last()?;
-        let answer = match turn.tool_call {
-            ToolCallParse::None => final_answer(&turn.text),
-            ToolCallParse::Resize => return None,
-            ToolCallParse::Malformed(_) => extract_answer(&turn.text)?,
-        };
-        (!answer.is_empty()).then_some(answer)
+        turn_rules::answer(&turn.text, &turn.tool_call)
     }
 
     /// Ids below `rows` that a sampler should never give, see [`Tokenizer::suppressed_ids`].
@@ -319,9 +297,7 @@ impl Conversation {
 
     /// The ids of the turn that follows a malformed call.
     fn error_turn(&self, tool: &Tool, error: &str) -> Result<Vec<u32>> {
-        // The reason can quote the reply; special tokens spelled out in the quote must stay text.
-        let error = error.replace("<|", "< |");
-        let text = tool.error_turn.replace("{error}", &error);
+        let text = tool.error_turn.replace("{error}", &turn_rules::harmless(error));
         encode_with_images(&self.tokenizer, &format!("{}{text}", tool.turn_separator), &[])
     }
 

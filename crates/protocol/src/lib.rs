@@ -1,6 +1,6 @@
 //! Text in, ids out: tokenizer, chat template, profiles, tool calls, turns and the response mask.
 //!
-//! Read [`Conversation`] first: it is a state machine without I/O that trades in ids. [`Tokenizer`] and [`ChatTemplate`]
+//! Read [`Conversation`] first: it is a state machine without I/O that trades in ids; [`Dialogue`] is its sister over messages. [`Tokenizer`] and [`ChatTemplate`]
 //! come from the files of a checkpoint, a [`Profile`] says what to write, [`parse_tool_call`] reads what the model wrote.
 //!
 //! This crate knows nothing of tensors, devices or pixels; an image is a number of tokens to it.
@@ -11,6 +11,7 @@
 mod answer;
 mod byte_level;
 mod conversation;
+mod dialogue;
 mod error;
 pub mod lenient;
 mod mask;
@@ -18,19 +19,23 @@ mod message;
 mod profile;
 pub mod prompts;
 mod python_json;
+mod reply_splitter;
 mod special;
 mod template;
 mod tokenizer;
 mod tool_call;
 mod turn;
+mod turn_rules;
 
 pub use answer::{extract_answer, final_answer};
 pub use conversation::reference::ReferenceResponse;
 pub use conversation::{Conversation, Setup, Transcript};
+pub use dialogue::{Dialogue, DialogueSetup, DialogueTurn};
 pub use error::{ProtocolError, Result};
 pub use mask::{first_end_mask, last_im_end_mask};
 pub use message::{Content, FunctionCall, Message, Part, Role, ToolCall};
 pub use profile::{CallSyntax, FirstPrompt, Mode, Profile, ProfileName, Tool};
+pub use reply_splitter::{Piece, ReplySplitter};
 pub use special::{IMAGE_PLACEHOLDER, SpecialTokens, names};
 pub use template::{ChatTemplate, RenderOptions};
 pub use tokenizer::{DecodeStream, Tokenizer};

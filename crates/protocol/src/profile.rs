@@ -11,6 +11,7 @@ use crate::message::{Content, Message, Part, Role};
 use crate::prompts;
 use crate::special::{IMAGE_PLACEHOLDER, names};
 use crate::tool_call::{Strictness, ToolCallParse, parse_tag_call, parse_tool_call};
+use crate::turn_rules;
 
 /// Which image the model sees, and whether it may ask for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -231,6 +232,30 @@ impl Profile {
         let (before, after) = self.placeholder(&tool.response_turn, "tool.response_turn", "{images}")?;
         let shown = format!("{IMAGE_PLACEHOLDER}{}", self.image_suffix).repeat(images);
         Ok(format!("{before}{shown}{after}"))
+    }
+
+    /// [`Profile::response_turn`] as a message, for whoever has the chat template.
+    pub(crate) fn response_message(&self, tool: &Tool, images: usize) -> Result<Message> {
+        let turn = self.body_of_turn(&tool.response_turn, "tool.response_turn")?;
+        let (before, after) = self.placeholder(turn, "tool.response_turn", "{images}")?;
+        let text = |text: &str| Part::Text { text: text.to_owned() };
+        let shown = (0..images).flat_map(|_| [Part::Image { url: None }, text(&self.image_suffix)]);
+        let parts = [text(before)].into_iter().chain(shown).chain([text(after)]).filter(|part| *part != text(""));
+        Ok(Message::new(Role::User, parts.collect::<Vec<_>>()))
+    }
+
+    /// The turn that follows a malformed call, as a message.
+    pub(crate) fn error_message(&self, tool: &Tool, error: &str) -> Result<Message> {
+        let turn = self.body_of_turn(&tool.error_turn, "tool.error_turn")?;
+        Ok(Message::new(Role::User, turn.replace("{error}", &turn_rules::harmless(error))))
+    }
+
+    /// What a user says in a turn that is written out with its markup.
+    fn body_of_turn<'a>(&self, turn: &'a str, field: &'static str) -> Result<&'a str> {
+        const OPEN: &str = "<|im_start|>user\n";
+        let missing = |placeholder| ProtocolError::ProfileInvalid { profile: self.name.clone(), field, placeholder };
+        let body = turn.strip_prefix(OPEN).ok_or_else(|| missing(OPEN))?;
+        body.split_once(names::IM_END).map(|(body, _)| body).ok_or_else(|| missing(names::IM_END))
     }
 
     fn placeholder<'a>(

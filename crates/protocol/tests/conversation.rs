@@ -6,8 +6,9 @@ use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 use visionthink_protocol::{
-    ChatTemplate, Content, Conversation, Decision, FinishReason, ImageTokens, ImageView, Limits, Message, Mode, Part,
-    Profile, ProfileName, ProtocolError, Role, Rules, Setup, Step, Tokenizer, ToolCallError, ToolCallParse, View,
+    ChatTemplate, Content, Conversation, Decision, Dialogue, DialogueSetup, FinishReason, ImageTokens, ImageView,
+    Limits, Message, Mode, Part, Profile, ProfileName, ProtocolError, RenderOptions, Role, Rules, Setup, Step,
+    Tokenizer, ToolCallError, ToolCallParse, View,
 };
 
 const CALL: &str = "<think>too small</think>\n<tool_call>\n{\"name\": \"resize_image\", \"arguments\": {\"action\": \"resize\"}}\n</tool_call>";
@@ -396,6 +397,22 @@ fn any_reply() -> impl Strategy<Value = Vec<u32>> {
     prop::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat())
 }
 
+fn any_said() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        CALL,
+        BROKEN,
+        "<tool_call>{",
+        "</tool_call>",
+        "<think>",
+        "</think>",
+        "<answer>7</answer>",
+        "<answer>",
+        "seven",
+        " ",
+    ]);
+    prop::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat())
+}
+
 fn any_finish() -> impl Strategy<Value = FinishReason> {
     prop_oneof![3 => Just(FinishReason::Stop), 1 => Just(FinishReason::Length), 1 => Just(FinishReason::Cancelled)]
 }
@@ -437,6 +454,44 @@ proptest! {
                 let pads = conversation.ids().iter().filter(|&&id| id == TOKENIZER.special().image_pad).count();
                 prop_assert_eq!(pads, conversation.image_tokens());
             }
+        }
+    }
+
+    #[test]
+    fn a_dialogue_takes_the_turns_that_a_conversation_takes(
+        replies in prop::collection::vec((any_said(), any_finish()), 1..4),
+        profile in prop::sample::select(vec![ProfileName::Compact, ProfileName::Visionthink]),
+        mode in prop::sample::select(vec![Mode::Adaptive, Mode::Full, Mode::Low]),
+        max_turns in 1..4_usize,
+        max_images in 1..5_usize,
+        images in 0..3_usize,
+    ) {
+        let mut setup = setup(profile, mode, images);
+        setup.limits = Limits { max_turns, max_images, ..Limits::for_context(1 << 20) };
+        let profile = setup.profile.clone();
+        let foreign_tools = Vec::new();
+        let question = [profile.question("How many?", images)];
+        let dialogue_setup = DialogueSetup { profile, mode, max_turns, max_images, foreign_tools };
+        let mut dialogue = Dialogue::start(dialogue_setup, &question).unwrap();
+        let mut conversation = Conversation::start(setup, &TEMPLATE, &question).unwrap();
+        for (said, finish) in replies {
+            // The template writes every message with its end and a line break, which the ids do without before a turn.
+            if let Some(messages) = dialogue.next_request() {
+                let options = RenderOptions { add_generation_prompt: true, ..RenderOptions::default() };
+                let rendered = TEMPLATE.render(messages, &options).unwrap();
+                let rendered = rendered.replace("<|im_end|>\n<|im_start|>user", "<|im_end|><|im_start|>user");
+                let text = conversation.text().unwrap();
+                prop_assert_eq!(rendered, text.replace("<|im_end|>\n<|im_start|>user", "<|im_end|><|im_start|>user"));
+            }
+            let (one, other) = (dialogue.push_reply(&said, finish), conversation.push_reply(&reply(&said), finish));
+            prop_assert_eq!(one.is_ok(), other.is_ok());
+            let turns = |turn: &visionthink_protocol::Turn| (turn.text.clone(), turn.tool_call.clone());
+            let said_turns: Vec<_> = dialogue.turns().iter().map(|turn| (turn.text.clone(), turn.tool_call.clone())).collect();
+            prop_assert_eq!(said_turns, conversation.turns().iter().map(turns).collect::<Vec<_>>());
+            prop_assert_eq!(dialogue.finish_reason(), conversation.finish_reason());
+            prop_assert_eq!(dialogue.decision(), conversation.decision());
+            prop_assert_eq!(dialogue.answer(), conversation.answer());
+            prop_assert_eq!(dialogue.images(), conversation.images());
         }
     }
 

@@ -12,5 +12,6 @@ pub(crate) mod grpo;
 pub(crate) mod inspect;
 pub(crate) mod judge;
 pub(crate) mod score;
+pub(crate) mod serve;
 pub(crate) mod sft;
 pub(crate) mod synth;

@@ -10,6 +10,7 @@ use super::Conversation;
 use crate::error::Result;
 use crate::tool_call::{ToolCallError, ToolCallParse};
 use crate::turn::{FinishReason, ImageView, Turn, View};
+use crate::turn_rules::{self, Next};
 
 impl Conversation {
     pub(super) fn push_exact(&mut self, ids: &[u32], finish_reason: FinishReason) -> Result<()> {
@@ -45,34 +46,25 @@ impl Conversation {
     }
 
     fn read_call(&self, text: &str) -> ToolCallParse {
-        let Some(tool) = self.tool() else {
-            return ToolCallParse::None;
-        };
-        match tool.parse(text) {
-            ToolCallParse::Resize if self.shows_full() => ToolCallParse::Malformed(ToolCallError::AlreadyFull),
-            other => other,
-        }
-    }
-
-    fn shows_full(&self) -> bool {
-        self.images.iter().any(|image| image.view == View::Full)
+        let shows_full = self.images.iter().any(|image| image.view == View::Full);
+        turn_rules::read(self.tool(), text, shows_full)
     }
 
     /// Appends the turn that follows a call, or ends the conversation.
     fn answer_call(&mut self, tool_call: &ToolCallParse, finish_reason: FinishReason) -> Result<()> {
-        let cut_inside =
-            finish_reason == FinishReason::Length && *tool_call == ToolCallParse::Malformed(ToolCallError::Unclosed);
-        let Some(tool) = self.tool().filter(|_| *tool_call != ToolCallParse::None && !cut_inside) else {
-            self.finished = Some(finish_reason);
-            return Ok(());
-        };
-        if self.turns.len() >= self.limits.max_turns {
-            self.finished = Some(FinishReason::Length);
-            return Ok(());
-        }
-        let (turn, images) = match tool_call {
-            ToolCallParse::Malformed(error) => (self.error_turn(tool, &error.to_string())?, Vec::new()),
-            _ => self.response_turn(tool)?,
+        let turns_left = self.limits.max_turns.saturating_sub(self.turns.len());
+        let next = turn_rules::next(self.tool().is_some(), tool_call, finish_reason, turns_left);
+        let (turn, images) = match (self.tool(), next) {
+            (Some(tool), Next::Error(error)) => (self.error_turn(tool, &error.to_string())?, Vec::new()),
+            (Some(tool), Next::Images) => self.response_turn(tool)?,
+            (_, Next::End(reason)) => {
+                self.finished = Some(reason);
+                return Ok(());
+            }
+            (None, _) => {
+                self.finished = Some(finish_reason);
+                return Ok(());
+            }
         };
         self.append_turn(&turn, images);
         Ok(())

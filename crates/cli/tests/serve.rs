@@ -1,0 +1,135 @@
+//! The server as a client and a service manager meet it: the program in front of an upstream server, on loopback addresses.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "in a test an error is a failure")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use serde_json::{Value, json};
+
+const CALL: &str = "<think>too small</think>\n<tool_call>\n{\"name\": \"resize_image\", \"arguments\": {\"action\": \"resize\"}}\n</tool_call>";
+const ANSWER: &str = "<think>now I see</think>\n<answer> 42 </answer>";
+
+/// An upstream server that calls the tool while it sees one image, and answers when it sees two. Keeps what it was asked.
+fn upstream() -> (String, Arc<Mutex<Vec<Value>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let kept = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let kept = kept.clone();
+            std::thread::spawn(move || reply(stream.unwrap(), &kept));
+        }
+    });
+    (url, asked)
+}
+
+fn reply(stream: TcpStream, asked: &Mutex<Vec<Value>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut length = 0;
+    let mut line = String::new();
+    while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let said = match serde_json::from_slice::<Value>(&body) {
+        Ok(request) => {
+            let text = if images(&request) > 1 { ANSWER } else { CALL };
+            asked.lock().unwrap().push(request);
+            let chunk = json!({"choices": [{"index": 0, "delta": {"content": text}}]});
+            let end = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
+            format!("data: {chunk}\n\ndata: {end}\n\ndata: [DONE]\n\n")
+        }
+        Err(_) => "{}".to_owned(),
+    };
+    let kind = if length > 0 { "text/event-stream" } else { "application/json" };
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        said.len()
+    );
+    let mut stream = stream;
+    // A client that has gone needs no reply.
+    let _ = stream.write_all(format!("{head}{said}").as_bytes());
+}
+
+fn images(request: &Value) -> usize {
+    let messages = request["messages"].as_array().unwrap();
+    let parts = messages.iter().filter_map(|message| message["content"].as_array()).flatten();
+    parts.filter(|part| part["type"] == "image_url").count()
+}
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_visionthink"));
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Starts the server and waits for its address.
+fn start(config: &str) -> (Child, String) {
+    let mut child = program(&["serve", "--config", config]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("said `{line}`")).to_owned();
+    (child, address)
+}
+
+#[test]
+fn a_client_gets_one_answer_behind_two_turns_and_a_terminated_server_ends_well() {
+    let (url, asked) = upstream();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("serve.toml");
+    let text = format!(
+        "model = \"seer\"\nprofile = \"visionthink\"\nmode = \"adaptive\"\n[server]\nlisten = \"127.0.0.1:0\"\n[[upstream]]\nurl = \"{url}\"\n"
+    );
+    fs_err::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+
+    let checked = program(&["serve", "--config", config, "--check"]).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    assert_eq!(String::from_utf8(checked.stdout).unwrap(), format!("{url} answers\n"));
+
+    let (mut server, address) = start(config);
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/images/shapes_224x224.png");
+    let image = base64::engine::general_purpose::STANDARD.encode(fs_err::read(image).unwrap());
+    let content = json!([
+        {"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{image}")}},
+        {"type": "text", "text": "What number is on it?"},
+    ]);
+    let request = json!({"model": "seer", "messages": [{"role": "user", "content": content}]}).to_string();
+    let mut response = ureq::post(format!("{address}/v1/chat/completions"))
+        .header("content-type", "application/json")
+        .send(request.as_str())
+        .unwrap();
+    let answer: Value = serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap();
+    assert_eq!(answer["choices"][0]["message"]["content"], "42", "{answer}");
+    assert_eq!(answer["visionthink"]["decision"], "resize", "{answer}");
+    let turns: Vec<usize> = asked.lock().unwrap().iter().map(images).collect();
+    assert_eq!(turns, [1, 2], "the small image, then the full one beside it");
+
+    let told = Command::new("kill").arg("-TERM").arg(server.id().to_string()).status().unwrap();
+    assert!(told.success());
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_upstream_server_that_is_not_there_is_named_by_the_check() {
+    let absent = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("serve.toml");
+    let text = format!(
+        "model = \"seer\"\nprofile = \"visionthink\"\nmode = \"adaptive\"\n[[upstream]]\nurl = \"http://{absent}/v1\"\n"
+    );
+    fs_err::write(&config, text).unwrap();
+    let checked = program(&["serve", "--config", config.to_str().unwrap(), "--check"]).output().unwrap();
+    assert_eq!(checked.status.code(), Some(1));
+    assert_eq!(String::from_utf8(checked.stdout).unwrap(), format!("http://{absent}/v1 does not answer\n"));
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("1 of 1 upstream servers do not answer"));
+}

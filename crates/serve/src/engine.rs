@@ -1,0 +1,87 @@
+//! What answers requests.
+//!
+//! One kind today: [`Gateway`], in front of other servers. The embedded engine is to be the second variant of [`Engine`];
+//! what a variant needs is [`Engine::answer`] and [`Engine::is_ready`]. Both kinds take the same checked request and tell
+//! the same [`Sink`]; dropping the future of `answer` has to end the work. There is no trait, for the server knows all
+//! kinds there are.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::api::{ApiError, ChatRequest, Completion};
+use crate::gateway::Gateway;
+
+/// Answers requests.
+#[derive(Debug)]
+pub enum Engine {
+    /// Other servers do the work.
+    Gateway(Gateway),
+}
+
+impl Engine {
+    /// Answers a request; what can be shown before the end is told to the sink.
+    ///
+    /// # Errors
+    /// Everything that leaves the request without an answer.
+    pub async fn answer(&self, request: &ChatRequest, sink: &Sink) -> Result<Completion, ApiError> {
+        match self {
+            Self::Gateway(gateway) => gateway.answer(request, sink).await,
+        }
+    }
+
+    /// Whether a request would find somebody to do the work.
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Self::Gateway(gateway) => gateway.pool().counts().available > 0,
+        }
+    }
+}
+
+/// A piece of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Which sample.
+    pub sample: usize,
+    /// The piece.
+    pub piece: ToldPiece,
+}
+
+/// Of which kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToldPiece {
+    /// Of the answer.
+    Content(String),
+    /// Of what is thought.
+    Reasoning(String),
+}
+
+/// Where an answer is told while it is made; or nowhere, for a client that wants it whole.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    to: Option<(mpsc::Sender<Told>, Duration)>,
+}
+
+impl Sink {
+    /// Tells nobody.
+    pub fn silent() -> Self {
+        Self { to: None }
+    }
+
+    /// Tells `sender`, which may leave a piece untaken for `patience`.
+    pub fn new(sender: mpsc::Sender<Told>, patience: Duration) -> Self {
+        Self { to: Some((sender, patience)) }
+    }
+
+    /// Tells a piece, waiting until there is room: an engine works no faster than its client reads.
+    ///
+    /// # Errors
+    /// [`ApiError::ClientStalled`] where the client does not read, or has left.
+    pub async fn tell(&self, sample: usize, piece: ToldPiece) -> Result<(), ApiError> {
+        let Some((sender, patience)) = &self.to else { return Ok(()) };
+        match sender.send_timeout(Told { sample, piece }, *patience).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(ApiError::ClientStalled),
+        }
+    }
+}

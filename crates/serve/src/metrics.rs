@@ -1,0 +1,190 @@
+//! Counts of what the server does, in Prometheus' text format.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use visionthink_protocol::{Decision, View};
+
+use crate::api::Completion;
+use crate::upstream::PoolCounts;
+
+/// Upper bounds of the buckets of request times, in seconds.
+const BOUNDS_SECS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+/// Classes of status that are counted: 2xx, 4xx, 5xx, and requests whose client left.
+const CLASSES: [&str; 4] = ["2xx", "4xx", "5xx", "left"];
+
+/// Counters of one server.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    requests: [AtomicU64; 4],
+    buckets: [AtomicU64; BOUNDS_SECS.len()],
+    time_count: AtomicU64,
+    time_micros: AtomicU64,
+    decisions: [AtomicU64; 4],
+    views: [AtomicU64; 2],
+    turns: AtomicU64,
+    prompt_tokens: AtomicU64,
+    cached_tokens: AtomicU64,
+    completion_tokens: AtomicU64,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With this status; a stream that fails inside counts as what its status would have been.
+    Status(u16),
+    /// The client left before the end.
+    ClientLeft,
+}
+
+/// What is not counted here.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Gauges {
+    /// Completions that are read, waiting or answered.
+    pub in_flight: usize,
+    /// Lookups of images that the cache answered, and that it did not.
+    pub image_cache: (u64, u64),
+    /// The upstream servers.
+    pub pool: PoolCounts,
+}
+
+impl Metrics {
+    /// A request for a completion has ended.
+    pub fn ended(&self, how: Ended, took: Duration) {
+        let class = match how {
+            Ended::Status(..400) => 0,
+            Ended::Status(400..500) => 1,
+            Ended::Status(_) => 2,
+            Ended::ClientLeft => 3,
+        };
+        count(&self.requests[class], 1);
+        let secs = took.as_secs_f64();
+        for (bucket, _) in self.buckets.iter().zip(BOUNDS_SECS).filter(|(_, bound)| secs <= *bound) {
+            count(bucket, 1);
+        }
+        count(&self.time_count, 1);
+        count(&self.time_micros, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, completion: &Completion) {
+        for sample in &completion.samples {
+            count(&self.decisions[decision(sample.report.decision)], 1);
+            count(&self.turns, sample.report.turns as u64);
+            for view in &sample.report.views {
+                count(&self.views[usize::from(*view == View::Full)], 1);
+            }
+        }
+        let usage = completion.usage();
+        count(&self.prompt_tokens, usage.prompt_tokens);
+        count(&self.cached_tokens, usage.prompt_tokens_details.cached_tokens);
+        count(&self.completion_tokens, usage.completion_tokens);
+    }
+
+    /// All of it as text, version 0.0.4 of the format.
+    pub fn text(&self, gauges: Gauges) -> String {
+        let mut page = Page::default();
+        page.family("requests_total", "counter", "Requests for completions by how they ended.");
+        for (class, counter) in CLASSES.iter().zip(&self.requests) {
+            page.line("requests_total", &format!("{{status=\"{class}\"}}"), read(counter));
+        }
+        page.family("request_seconds", "histogram", "Time of requests for completions.");
+        for (bound, bucket) in BOUNDS_SECS.iter().zip(&self.buckets) {
+            page.line("request_seconds_bucket", &format!("{{le=\"{bound}\"}}"), read(bucket));
+        }
+        page.line("request_seconds_bucket", "{le=\"+Inf\"}", read(&self.time_count));
+        page.line("request_seconds_sum", "", read(&self.time_micros) as f64 / 1e6);
+        page.line("request_seconds_count", "", read(&self.time_count));
+        page.family("decisions_total", "counter", "What first turns turned out to be.");
+        for (name, counter) in ["direct", "resize", "malformed", "none"].iter().zip(&self.decisions) {
+            page.line("decisions_total", &format!("{{decision=\"{name}\"}}"), read(counter));
+        }
+        page.family("views_total", "counter", "Images shown to the model.");
+        for (name, counter) in ["low", "full"].iter().zip(&self.views) {
+            page.line("views_total", &format!("{{view=\"{name}\"}}"), read(counter));
+        }
+        let pool = gauges.pool;
+        for (name, help, value) in [
+            ("turns_total", "Replies of the model.", read(&self.turns)),
+            ("prompt_tokens_total", "Tokens of prompts.", read(&self.prompt_tokens)),
+            ("cached_tokens_total", "Prompt tokens that were not computed again.", read(&self.cached_tokens)),
+            ("completion_tokens_total", "Tokens sampled.", read(&self.completion_tokens)),
+            ("image_cache_hits_total", "Images that were known.", gauges.image_cache.0),
+            ("image_cache_misses_total", "Images that were new.", gauges.image_cache.1),
+            ("upstream_requests_total", "Requests sent to upstream servers.", pool.sent),
+            ("upstream_failures_total", "Requests that failed by an upstream server's fault.", pool.failures),
+            ("upstream_retries_total", "Requests sent again elsewhere.", pool.retries),
+        ] {
+            page.family(name, "counter", help);
+            page.line(name, "", value);
+        }
+        for (name, help, value) in [
+            ("requests_in_flight", "Completions that are read, waiting or answered.", gauges.in_flight),
+            ("upstream_in_flight", "Requests at upstream servers.", pool.in_flight),
+            ("upstream_waiting", "Requests that wait for an upstream server.", pool.waiting),
+            ("upstream_available", "Upstream servers that may be asked.", pool.available),
+        ] {
+            page.family(name, "gauge", help);
+            page.line(name, "", value);
+        }
+        page.0
+    }
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP visionthink_{name} {help}\n# TYPE visionthink_{name} {kind}");
+    }
+
+    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "visionthink_{name}{labels} {value}");
+    }
+}
+
+fn decision(decision: Decision) -> usize {
+    match decision {
+        Decision::Direct => 0,
+        Decision::Resize => 1,
+        Decision::Malformed => 2,
+        Decision::None => 3,
+    }
+}
+
+fn count(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_hold_all_that_was_faster() {
+        let metrics = Metrics::default();
+        for millis in [1, 30, 30, 100_000] {
+            metrics.ended(Ended::Status(200), Duration::from_millis(millis));
+        }
+        metrics.ended(Ended::ClientLeft, Duration::ZERO);
+        let text = metrics.text(Gauges::default());
+        for line in [
+            "visionthink_requests_total{status=\"2xx\"} 4",
+            "visionthink_requests_total{status=\"left\"} 1",
+            "visionthink_request_seconds_bucket{le=\"0.005\"} 2",
+            "visionthink_request_seconds_bucket{le=\"0.05\"} 4",
+            "visionthink_request_seconds_bucket{le=\"60\"} 4",
+            "visionthink_request_seconds_bucket{le=\"+Inf\"} 5",
+            "visionthink_request_seconds_sum 100.061",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), 17);
+    }
+}
