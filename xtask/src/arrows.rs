@@ -67,6 +67,7 @@ const ARROWS: &[Row] = &[
             "visionthink-image",
             "visionthink-protocol",
             "visionthink-data",
+            "visionthink-rules",
             "visionthink-model",
             "visionthink-engine",
             "visionthink-reward",

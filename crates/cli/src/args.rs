@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Ask a language model whether predicted answers are right.
     Judge(JudgeArguments),
+    /// Rewards and advantages of given rollouts, without a model.
+    Reward(RewardArguments),
     /// Log-probabilities of given completions.
     Score(ScoreArguments),
     /// Serve OpenAI's API in front of other servers, and show their model the small image first.
@@ -334,6 +336,18 @@ pub(crate) struct InspectArguments {
     /// Write `pixel_values` and `image_grid_thw` of both views.
     #[arg(long, value_name = "OUT.safetensors")]
     pub(crate) dump: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RewardArguments {
+    /// One rollout a line: `question`, `expected`, `turns` (the model's texts), and optionally `group`, `decision`
+    /// (direct, resize, malformed), `accuracy` (correct, wrong, unjudged; without it the run file's judge is asked) and
+    /// `completion_tokens`. Rollouts of a group stand behind one another. A run's `rollouts/step-N.jsonl` is such a file.
+    #[arg(long)]
+    pub(crate) input: PathBuf,
+    /// The run file whose `[reward]` and `[advantage]` apply.
+    #[arg(long)]
+    pub(crate) config: PathBuf,
 }
 
 #[derive(Debug, Args)]

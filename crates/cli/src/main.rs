@@ -52,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Grpo(arguments) => commands::grpo::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Reward(arguments) => commands::reward::run(&arguments),
         Command::Score(arguments) => commands::score::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Sft(arguments) => commands::sft::run(&arguments),

@@ -279,7 +279,8 @@ fn every_shipped_run_file_passes_check_and_what_is_not_there_is_a_warning() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{name}: {stderr}");
         let resolved = String::from_utf8(output.stdout).unwrap();
-        assert!(resolved.contains("[run]"), "{name}: {resolved}");
+        let section = if name == "serve.toml" { "[[upstream]]" } else { "[run]" };
+        assert!(resolved.contains(section), "{name}: {resolved}");
         if name.contains("7b") && !root.join("checkpoints").exists() {
             assert!(stderr.contains("`model.checkpoint`") && stderr.contains("which is not there"), "{name}: {stderr}");
         }
@@ -337,4 +338,47 @@ fn a_curation_that_was_killed_goes_on_where_it_was_and_ends_as_if_it_had_not_bee
         let read = |out: &str| fs_err::read(folder.path().join(out).join("micro-curate").join(name)).unwrap();
         assert!(read("parts") == read("whole"), "{name} differs");
     }
+}
+
+#[test]
+fn rewards_of_given_rollouts_need_no_model() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = tempfile::tempdir().unwrap();
+    let call = r#"<tool_call>{\"name\":\"resize_image\",\"arguments\":{\"action\":\"resize\"}}</tool_call>"#;
+    let row = |turns: &str| format!(r#"{{"question": "How many?", "expected": "4", "turns": [{turns}]}}"#);
+    let rows = [
+        row(r#""<answer>4</answer>""#),
+        row(&format!(r#""{call}", "<answer>4</answer>""#)),
+        row(&format!(r#""{call}", "<answer>5</answer>""#)),
+        row(r#""four, I think""#),
+    ];
+    fs_err::write(folder.path().join("rollouts.jsonl"), rows.join("\n")).unwrap();
+    let said = succeed(
+        &[
+            "reward",
+            "--input",
+            &folder.path().join("rollouts.jsonl").to_string_lossy(),
+            "--config",
+            "configs/micro-grpo.toml",
+        ],
+        &root,
+    );
+    let found: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |key: &str| found.iter().map(|line| line[key].clone()).collect::<Vec<Value>>();
+    assert_eq!(of("accuracy"), ["correct", "correct", "wrong", "wrong"]);
+    assert_eq!(of("decision"), ["direct", "resize", "resize", "direct"]);
+    let totals: Vec<f64> = found.iter().map(|line| line["reward"]["total"].as_f64().unwrap()).collect();
+    // Half of the right answers are direct, more than the threshold of 0.2: calls pay 0.1. The last one has no tags.
+    assert_eq!(totals, [1.5, 1.4, 0.4, 0.0]);
+    let sum: f64 = found.iter().map(|line| line["advantage"].as_f64().unwrap()).sum();
+    assert!(sum.abs() < 1e-9, "advantages are about the mean of their group: {sum}");
+
+    fs_err::write(folder.path().join("broken.jsonl"), "{\"question\": \"How many?\"}\n").unwrap();
+    let broken = folder.path().join("broken.jsonl").to_string_lossy().into_owned();
+    fail(
+        &["reward", "--input", &broken, "--config", "configs/micro-grpo.toml"],
+        &root,
+        2,
+        &["broken.jsonl:1", "`expected`", "hint: a row has"],
+    );
 }

@@ -110,7 +110,7 @@ fn a_client_gets_one_answer_behind_two_turns_and_a_terminated_server_ends_well()
         .unwrap();
     let answer: Value = serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap();
     assert_eq!(answer["choices"][0]["message"]["content"], "42", "{answer}");
-    assert_eq!(answer["visionthink"]["decision"], "resize", "{answer}");
+    assert_eq!(answer["visionthink"]["samples"][0]["decision"], "resize", "{answer}");
     let turns: Vec<usize> = asked.lock().unwrap().iter().map(images).collect();
     assert_eq!(turns, [1, 2], "the small image, then the full one beside it");
 

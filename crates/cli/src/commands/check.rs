@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use serde::Serialize;
+use visionthink_serve::ServeConfig;
 use visionthink_train::curate::CurateConfig;
 use visionthink_train::grpo::GrpoConfig;
 use visionthink_train::{TrainConfig, TrainError};
 
 use crate::args::CheckArguments;
+use crate::commands::serve;
 use crate::failure::Failure;
 use crate::output;
 use crate::training::refused;
@@ -21,6 +23,9 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
         resolved(&text, file, CurateConfig::without_files)
     } else if sections.contains_key("rollout") {
         resolved(&text, file, GrpoConfig::without_files)
+    } else if sections.contains_key("upstream") {
+        let config = ServeConfig::from_file(file).map_err(|error| serve::refused(file, &error))?;
+        Ok((toml::to_string_pretty(&config)?, Vec::new()))
     } else {
         resolved(&text, file, TrainConfig::without_files)
     };

@@ -1,6 +1,7 @@
 //! `visionthink serve`: the OpenAI-compatible server.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -14,7 +15,7 @@ use crate::failure::Failure;
 use crate::output;
 
 pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
-    let config = ServeConfig::from_file(&arguments.config).map_err(|error| refused(arguments, &error))?;
+    let config = ServeConfig::from_file(&arguments.config).map_err(|error| refused(&arguments.config, &error))?;
     let runtime = Builder::new_multi_thread().enable_all().build().context("the server's threads")?;
     if arguments.check { check(&config, &runtime) } else { listen(&config, &runtime) }
 }
@@ -62,11 +63,10 @@ fn taken(address: SocketAddr) -> String {
 }
 
 /// Values that no server can be run with are wrong usage.
-fn refused(arguments: &ServeArguments, error: &ServeError) -> Failure {
+pub(crate) fn refused(file: &Path, error: &ServeError) -> Failure {
     match error {
         ServeError::Settings { problems } => {
-            let lines: Vec<String> =
-                problems.iter().map(|problem| format!("{}: {problem}", arguments.config.display())).collect();
+            let lines: Vec<String> = problems.iter().map(|problem| format!("{}: {problem}", file.display())).collect();
             Failure::usage(lines.join("\n"))
         }
         error => Failure::usage(error.to_string()),

@@ -39,8 +39,10 @@ impl Tally {
     pub fn add_group(&mut self, asked: &Asked, rollouts: &[Rollout], group: &Group) {
         for ((rollout, response), reward) in rollouts.iter().zip(&group.responses).zip(&group.rewards) {
             self.add(asked, rollout, response.accuracy);
-            // Without a verdict it is 0, which nobody said it is worth.
-            self.reward += reward;
+            // Without a verdict nobody knows what it is worth, whatever its length takes off.
+            if response.accuracy != Accuracy::Unjudged {
+                self.reward += reward;
+            }
             self.well_formed += usize::from(response.format == visionthink_reward::Format::Ok);
         }
     }
