@@ -75,10 +75,11 @@ impl Panel {
     pub(crate) fn step(&mut self, step: u64) {
         let seconds = self.began.elapsed().as_secs_f64();
         self.bar.set_position(step);
-        let done = step - self.from_step;
-        let left = match done {
-            0 => String::new(),
-            _ => format!(", about {} left", clock(seconds / done as f64 * (self.total_steps - step) as f64)),
+        let (done, ahead) = (step - self.from_step, self.total_steps - step);
+        let left = if done == 0 || ahead == 0 {
+            String::new()
+        } else {
+            format!(", about {} left", clock(seconds / done as f64 * ahead as f64))
         };
         self.bar.set_message(format!("step {step} of {}, {}{left}", self.total_steps, clock(seconds)));
     }

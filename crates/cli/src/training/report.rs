@@ -149,9 +149,14 @@ fn said(html: &mut String, sample: &SampledRollout, times: usize, of: usize) {
     let reward = &sample.reward;
     let _ = write!(
         html,
-        "</div><div class=\"worth\">reward <b>{:.2}</b><br>advantage {:+.2}</div><div class=\"tag\">{times} of {of} · ",
+        "</div><div class=\"worth\">reward <b>{:.2}</b><br>advantage {:+.2}",
         reward.total, sample.advantage
     );
+    // Only rules that credit turns apart give the call an advantage of its own.
+    if let Some(call) = sample.call_advantage.filter(|call| (call - sample.advantage).abs() > f64::EPSILON) {
+        let _ = write!(html, "<br>of the call {call:+.2}");
+    }
+    let _ = write!(html, "</div><div class=\"tag\">{times} of {of} · ");
     let (class, verdict) = match sample.accuracy {
         Accuracy::Correct => ("good", "right"),
         Accuracy::Wrong => ("bad", "wrong"),

@@ -58,7 +58,7 @@ impl<'a> Watch<'a> {
     pub(crate) fn evaluated(&mut self, record: &Record) {
         let line = line(record, self.run.layout.evaluated);
         match &mut self.panel {
-            Some(panel) => panel.evaluated(&format!("{line} (step {})", record.step)),
+            Some(panel) => panel.evaluated(&format!("step {}: {line}", record.step)),
             None => progress::tell(&format!("step {}: held out: {line}", record.step)),
         }
     }
