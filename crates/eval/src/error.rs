@@ -11,6 +11,7 @@ use crate::benchmark::Benchmark;
 use crate::benchmarks;
 use crate::metrics::own::OwnMetric;
 use crate::question::Task;
+use crate::run::Source;
 
 /// What can be wrong with data sets, and with rows that are to be scored or asked; rows are counted from 1.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +117,48 @@ pub enum EvalError {
     /// A row or a damaged part of a data set that cannot be read, and where.
     #[error(transparent)]
     RowOfFile(#[from] RowError),
+
+    /// A run file that cannot be used, with all that is wrong in it.
+    #[error("{}: {}", file.display(), problems.join("\n  "))]
+    RunFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        problems: Vec<String>,
+    },
+
+    /// Another run writes to the folder.
+    #[error("{}: process {holder} writes to this run folder; wait for it, or give `run.name` another value", folder.display())]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// Number of the process.
+        holder: String,
+    },
+
+    /// A line of a run's samples that is no record.
+    #[error("{}:{line}: not a record: {source}; mend the line, or remove it to ask its sample again", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What was found and what was expected.
+        source: serde_json::Error,
+    },
+
+    /// A record of a sample that has one.
+    #[error("{}: sample {} of `{}` by `{}`, `{}` was asked twice", path.display(), sample.index, sample.benchmark, sample.model, sample.method)]
+    Asked {
+        /// The file.
+        path: PathBuf,
+        /// The sample.
+        sample: Box<Source>,
+    },
+
+    /// A file of a run that cannot be read or written; the source names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
 
     /// There is nothing to average over.
     #[error("there are no rows to score; expected at least one")]

@@ -3,7 +3,7 @@
 //! Read [`Dataset`] first: a folder of the Hub's files in, [`Sample`]s out, each with its pictures and the text that is
 //! asked. Then [`score()`]: rows with predictions in, a [`Report`] out. What a benchmark is stands in one file of
 //! [`benchmarks`]; the rules are pure functions under [`metrics`], one file per benchmark or family; [`question`] writes
-//! the text that a benchmark asks.
+//! the text that a benchmark asks. [`run`] is an evaluation's file, its records and its results; [`statistics`] says how sure they are.
 //!
 //! The published scores come from Python programs, and some of their values hang on what Python does to text and
 //! numbers: what counts as white space, how a number is read, printed and rounded. That lives in `python`.
@@ -21,7 +21,9 @@ pub mod metrics;
 mod python;
 pub mod question;
 mod row;
+pub mod run;
 pub mod score;
+pub mod statistics;
 
 pub use benchmark::Benchmark;
 pub use dataset::{Dataset, DatasetOptions, Defect, ImageCheck, ImageProblem, Part, Sample, Samples, ShardOf, Tally};
