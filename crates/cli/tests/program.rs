@@ -272,7 +272,7 @@ fn every_shipped_run_file_passes_check_and_what_is_not_there_is_a_warning() {
     let mut checked = Vec::new();
     for entry in fs_err::read_dir(root.join("configs")).unwrap() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();
-        if !name.ends_with(".toml") {
+        if Path::new(&name).extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
         let output = visionthink(&["check", &format!("configs/{name}")], &root);

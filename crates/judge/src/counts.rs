@@ -40,6 +40,7 @@ impl Counts {
     }
 
     /// What was added since an earlier moment.
+    #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {
             questions: self.questions.saturating_sub(before.questions),

@@ -50,7 +50,7 @@ pub enum Source {
         /// Rows to learn from.
         train: FileRows,
         /// Held-out rows, whose pictures are whole.
-        eval: FileRows,
+        eval: Box<FileRows>,
     },
 }
 
@@ -64,7 +64,7 @@ impl Source {
             (Some(synthetic), _) => Ok(Self::Synthetic(synthetic.clone())),
             (None, Some(FilesSection { train, eval, max_bad_rows })) => Ok(Self::Files {
                 train: FileRows::open(train, *max_bad_rows)?,
-                eval: FileRows::open(eval, *max_bad_rows)?.checked()?,
+                eval: Box::new(FileRows::open(eval, *max_bad_rows)?.checked()?),
             }),
             (None, None) => unreachable!("a checked run file names a source"),
         }

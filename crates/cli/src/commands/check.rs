@@ -38,11 +38,14 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A run file, and the files it names that are not there.
+type Named<C> = (C, Vec<String>);
+
 /// A run file as it was understood, and the files it names that are not there.
 fn resolved<C: Serialize>(
     text: &str,
     file: &Path,
-    read: fn(&str, &Path) -> Result<(C, Vec<String>), TrainError>,
+    read: fn(&str, &Path) -> Result<Named<C>, TrainError>,
 ) -> anyhow::Result<(String, Vec<String>)> {
     let (config, missing) = read(text, file).map_err(refused)?;
     Ok((toml::to_string_pretty(&config)?, missing))

@@ -24,18 +24,15 @@ pub(crate) fn run(arguments: &ExperimentArguments) -> anyhow::Result<()> {
     let mut results = vec![Vec::new(); definition.variants.len()];
     for one in &trials {
         let label = &definition.variants[one.variant].label;
-        let done = trial::read_result(one)?;
-        let result = match done {
-            Some(result) => result,
-            None => {
-                progress::tell(&format!("{label}, seed {}", one.seed));
-                let Some(result) =
-                    trial::run(one, &definition.experiment, &arguments.device, commit.as_deref(), &stop)?
-                else {
-                    return Err(stopped(&command));
-                };
-                result
-            }
+        let result = if let Some(result) = trial::read_result(one)? {
+            result
+        } else {
+            progress::tell(&format!("{label}, seed {}", one.seed));
+            let Some(result) = trial::run(one, &definition.experiment, &arguments.device, commit.as_deref(), &stop)?
+            else {
+                return Err(stopped(&command));
+            };
+            result
         };
         results[one.variant].push(result);
         bar.inc(1);

@@ -127,8 +127,8 @@ impl Definition {
         }
         let mut names: Vec<&str> = definition.variants.iter().map(|variant| variant.name.as_str()).collect();
         names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return wrong(&format!("two variants are named `{}`; each names a run folder", pair[0]));
+        if let Some([name, _]) = names.array_windows().find(|[one, next]| one == next) {
+            return wrong(&format!("two variants are named `{name}`; each names a run folder"));
         }
         Ok(definition)
     }

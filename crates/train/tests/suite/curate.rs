@@ -102,7 +102,8 @@ fn rows_carry_what_was_found_and_another_balance_asks_nothing_again() {
     for row in &rows {
         let selection = row.selection.unwrap();
         assert_eq!(config.classes.class(selection.tries), selection.class, "{}", row.id);
-        visionthink_image::decode(&row.image.read().unwrap().unwrap(), &Default::default()).unwrap();
+        visionthink_image::decode(&row.image.read().unwrap().unwrap(), &visionthink_image::DecodeOptions::default())
+            .unwrap();
     }
 
     let error = run(&config, Start::Fresh, None).unwrap_err();

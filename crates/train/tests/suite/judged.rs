@@ -75,9 +75,12 @@ fn a_run_whose_judge_goes_away_is_saved_and_goes_on_with_the_judge_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let gone = Arc::new(AtomicBool::new(false));
     let seen = gone.clone();
-    let server = Server::start(move |_, request| match seen.load(Ordering::Relaxed) {
-        true => Answer::raw("401 Unauthorized", "{\"error\": {\"message\": \"who are you?\"}}"),
-        false => fair(request),
+    let server = Server::start(move |_, request| {
+        if seen.load(Ordering::Relaxed) {
+            Answer::raw("401 Unauthorized", "{\"error\": {\"message\": \"who are you?\"}}")
+        } else {
+            fair(request)
+        }
     });
     let mut config = judged_run(&folder.path().join("parts"), &server);
     let stop = AtomicBool::new(false);
@@ -146,13 +149,13 @@ fn a_stop_does_not_wait_for_a_judge_that_hangs() {
     let hung = Arc::new(AtomicBool::new(false));
     let stop = Arc::new(AtomicBool::new(false));
     let (seen, asked) = (hung.clone(), stop.clone());
-    let server = Server::start(move |_, request| match seen.load(Ordering::Relaxed) {
-        // Ctrl-C while the judge asks for patience.
-        true => {
-            asked.store(true, Ordering::Relaxed);
-            Answer::later("retry-after: 25")
+    let server = Server::start(move |_, request| {
+        if !seen.load(Ordering::Relaxed) {
+            return fair(request);
         }
-        false => fair(request),
+        // Ctrl-C while the judge asks for patience.
+        asked.store(true, Ordering::Relaxed);
+        Answer::later("retry-after: 25")
     });
     let config = judged_run(folder.path(), &server);
     let error = train_policy(&config, &Device::flex(), Start::Fresh, &stop, &mut |event| {
