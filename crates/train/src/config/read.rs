@@ -1,6 +1,37 @@
 //! From text to a run file, with every structural problem that can be told apart.
 
+use std::path::Path;
+
 use serde::de::DeserializeOwned;
+
+use super::Problems;
+use crate::error::TrainError;
+
+/// Reads and checks a run file; files and folders that are not there are told beside it.
+///
+/// # Errors
+/// [`TrainError::Config`] with everything else that is wrong.
+pub(crate) fn checked<T: DeserializeOwned>(
+    text: &str,
+    file: &Path,
+    check: impl FnOnce(&T) -> Problems,
+) -> Result<(T, Vec<String>), TrainError> {
+    let report = |problems| TrainError::Config { file: file.to_path_buf(), problems };
+    let config = strict(text).map_err(report)?;
+    let (problems, missing) = check(&config).into_parts();
+    if problems.is_empty() { Ok((config, missing)) } else { Err(report(problems)) }
+}
+
+/// The run file alone, where everything that it names is there.
+///
+/// # Errors
+/// [`TrainError::Config`] with what is missing.
+pub(crate) fn complete<T>((config, missing): (T, Vec<String>), file: &Path) -> Result<T, TrainError> {
+    if missing.is_empty() {
+        return Ok(config);
+    }
+    Err(TrainError::Config { file: file.to_path_buf(), problems: missing })
+}
 
 /// Parses `text`. Each problem reads ``line 18: unknown key `rollout.n`…``, in the order of the lines.
 pub(crate) fn strict<T: DeserializeOwned>(text: &str) -> Result<T, Vec<String>> {

@@ -152,12 +152,7 @@ impl GrpoConfig {
 
     /// The same for text; `file` is named in errors.
     pub fn from_toml(text: &str, file: &Path) -> Result<Self, TrainError> {
-        let (config, missing) = Self::without_files(text, file)?;
-        if missing.is_empty() {
-            Ok(config)
-        } else {
-            Err(TrainError::Config { file: file.to_path_buf(), problems: missing })
-        }
+        read::complete(Self::without_files(text, file)?, file)
     }
 
     /// The same, but files and folders that are not there are no error: they are told beside the run file.
@@ -165,10 +160,7 @@ impl GrpoConfig {
     /// # Errors
     /// [`TrainError::Config`] with everything else.
     pub fn without_files(text: &str, file: &Path) -> Result<(Self, Vec<String>), TrainError> {
-        let report = |problems| TrainError::Config { file: file.to_path_buf(), problems };
-        let config: Self = read::strict(text).map_err(report)?;
-        let (problems, missing) = config.problems().into_parts();
-        if problems.is_empty() { Ok((config, missing)) } else { Err(report(problems)) }
+        read::checked(text, file, Self::problems)
     }
 
     /// The run folder.
