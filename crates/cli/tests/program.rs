@@ -381,4 +381,27 @@ fn rewards_of_given_rollouts_need_no_model() {
         2,
         &["broken.jsonl:1", "`expected`", "hint: a row has"],
     );
+
+    let torn = [r#""a""#, r#""b""#, r#""a""#]
+        .map(|group| format!(r#"{{"group": {group}, "question": "?", "expected": "4", "turns": ["4"]}}"#));
+    fs_err::write(folder.path().join("torn.jsonl"), torn.join("\n")).unwrap();
+    let torn = folder.path().join("torn.jsonl").to_string_lossy().into_owned();
+    fail(
+        &["reward", "--input", &torn, "--config", "configs/micro-grpo.toml"],
+        &root,
+        2,
+        &["rollout 3", "group \"a\" has ended before"],
+    );
+    let text = fs_err::read_to_string(root.join("configs/micro-grpo.toml")).unwrap();
+    let soft = "overlong = { soft = { expected = 8, buffer = 4, penalty = 1.0 } }";
+    assert!(text.contains("overlong = \"keep\""));
+    let config = folder.path().join("soft.toml");
+    fs_err::write(&config, text.replace("overlong = \"keep\"", soft)).unwrap();
+    let rollouts = folder.path().join("rollouts.jsonl").to_string_lossy().into_owned();
+    fail(
+        &["reward", "--input", &rollouts, "--config", &config.to_string_lossy()],
+        &root,
+        2,
+        &["rollout 1", "`completion_tokens` is missing"],
+    );
 }

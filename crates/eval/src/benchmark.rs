@@ -80,6 +80,9 @@ const NAMES: [(Benchmark, &str); 23] = [
     (Benchmark::Own(OwnMetric::MultipleChoice), "own-multiple-choice"),
 ];
 
+/// The field of a row that holds what a model said.
+const PREDICTION: &str = "prediction";
+
 impl Benchmark {
     /// All of them, in the order of [`names`](Self::names).
     pub fn all() -> impl Iterator<Item = Self> {
@@ -96,12 +99,17 @@ impl Benchmark {
         NAMES.iter().find(|(benchmark, _)| *benchmark == self).map_or("", |(_, name)| name)
     }
 
+    /// Whether a judge decides, whose replies a run does not hold.
+    pub fn is_judged(self) -> bool {
+        self.reply_field() != PREDICTION
+    }
+
     /// The field of a row that holds what its rule reads: what a model said, or what a judge said of it.
     pub fn reply_field(self) -> &'static str {
         match self {
             Self::ChartQaJudge | Self::MathVerse | Self::MmVet => "judge_reply",
             Self::HallusionBench => "judge",
-            _ => "prediction",
+            _ => PREDICTION,
         }
     }
 }

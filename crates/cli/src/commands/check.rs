@@ -50,8 +50,3 @@ fn resolved<C: Serialize>(
     let (config, missing) = read(text, file).map_err(refused)?;
     Ok((toml::to_string_pretty(&config)?, missing))
 }
-
-/// Rollouts are what only reinforcement has. A file that is no TOML is read as imitation, and says what is wrong with it.
-pub(crate) fn is_reinforcement(text: &str) -> bool {
-    toml::from_str::<toml::Table>(text).is_ok_and(|table| table.contains_key("rollout"))
-}

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use visionthink_protocol::{Decision, Mode, Profile, Tool, ToolCallParse, final_answer};
-use visionthink_reward::{Accuracy, Format, GroupControl, RewardBreakdown};
+use visionthink_reward::{Accuracy, Format, GroupControl, Overlong, RewardBreakdown};
 use visionthink_rules::Truth;
 use visionthink_train::grpo::{Group, GrpoConfig, score};
 use visionthink_train::{AnswerJudge, Given};
@@ -80,6 +80,7 @@ struct Parts {
 pub(crate) fn run(arguments: &RewardArguments) -> anyhow::Result<()> {
     let config = grpo::read(&arguments.config)?;
     let rows = read(&arguments.input)?;
+    check(&rows, &config, &arguments.input)?;
     let profile = Profile::by_name(&config.data.profile)?;
     let tool = profile.tool.as_ref().filter(|_| config.rollout.mode == Mode::Adaptive);
     let decisions: Vec<Decision> = rows.iter().map(|row| row.decision.unwrap_or_else(|| decision(tool, row))).collect();
@@ -106,6 +107,33 @@ pub(crate) fn run(arguments: &RewardArguments) -> anyhow::Result<()> {
         "{} rollouts in {groups} groups; {flat} groups have nothing to teach, {unjudged} rollouts have no verdict",
         rows.len()
     ));
+    Ok(())
+}
+
+/// Refuses rows whose rewards would be other ones than the run file means.
+fn check(rows: &[Row], config: &GrpoConfig, file: &Path) -> Result<(), Failure> {
+    let refused =
+        |number: usize, what: String| Failure::usage(format!("{}: rollout {}: {what}", file.display(), number + 1));
+    if matches!(config.advantage.overlong, Overlong::Soft(_))
+        && let Some(number) = rows.iter().position(|row| row.completion_tokens.is_none())
+    {
+        return Err(refused(
+            number,
+            "`completion_tokens` is missing, and `advantage.overlong` takes length into account".to_owned(),
+        ));
+    }
+    let mut ended: Vec<&serde_json::Value> = Vec::new();
+    for (number, pair) in rows.windows(2).enumerate() {
+        if let [before, row] = pair
+            && !before.same_group(row)
+        {
+            ended.extend(&before.group);
+            if let Some(group) = row.group.as_ref().filter(|group| ended.contains(group)) {
+                let what = format!("group {group} has ended before; advantages compare the rollouts of a whole group");
+                return Err(refused(number + 1, what).hint("sort the file by `group`"));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -7,7 +7,6 @@ use toml::{Table, Value};
 use visionthink_train::TrainConfig;
 use visionthink_train::grpo::GrpoConfig;
 
-use crate::commands::check::is_reinforcement;
 use crate::failure::Failure;
 use crate::training::refused;
 
@@ -157,7 +156,8 @@ impl Definition {
         put_over(&mut run, &identity);
         let text = toml::to_string(&run)?;
         // Problems are told with the file they mostly come from.
-        Ok(if is_reinforcement(&text) {
+        // Rollouts are what only reinforcement has.
+        Ok(if run.contains_key("rollout") {
             RunFile::Reinforcement(Box::new(GrpoConfig::from_toml(&text, base).map_err(refused)?))
         } else {
             RunFile::Imitation(Box::new(TrainConfig::from_toml(&text, base).map_err(refused)?))

@@ -39,7 +39,7 @@ pub fn compare(
     options: &Options,
     bootstrap: &Bootstrap,
 ) -> Result<Option<Difference>> {
-    if metric.reply_field() != "prediction" {
+    if metric.is_judged() {
         return Ok(None);
     }
     let (first, mut second) = (by_place(first), by_place(second));

@@ -56,7 +56,7 @@ pub fn scored(
     options: &Options,
     bootstrap: &Bootstrap,
 ) -> Result<Option<Interval>> {
-    if metric.reply_field() != "prediction" {
+    if metric.is_judged() {
         return Ok(None);
     }
     let rows: Vec<Value> = records.iter().filter_map(|record| row(record)).collect();

@@ -158,8 +158,12 @@ impl<'a> Run<'a> {
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
+            // Counted when the rows were counted.
+            if fault(&row).is_some() {
+                continue;
+            }
             let Ok(row) = row else { continue };
-            if self.is_known(place, &row)? || fault(&Ok(row.clone())).is_some() {
+            if self.is_known(place, &row)? {
                 continue;
             }
             match self.prepare_question(place, row)? {
