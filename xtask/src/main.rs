@@ -27,7 +27,8 @@ usage: cargo xtask COMMAND
   bench [NAME]      speed, memory and the limits of this machine; NAME is `micro`, `small` or `rl`, a step of GRPO
                     (default: all); transformers and TRL beside it where their environment is set up
   peers [NAME ARG]  set up the Python environment in `target/peers`, and run `bench/peers/NAME.py` in it:
-                    `load_saved CHECKPOINT`, `transformers_bench WORKLOAD.json`, `trl_grpo WORKLOAD.json`
+                    `load_saved CHECKPOINT`, `transformers_bench WORKLOAD.json`, `trl_grpo WORKLOAD.json`;
+                    `vllm_gateway [QUESTIONS]` makes one with vLLM in `target/vllm` and serves the embedded model there
 ";
 
 fn main() -> ExitCode {

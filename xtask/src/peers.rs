@@ -9,16 +9,54 @@ use anyhow::{Context, Result, bail};
 use crate::bench;
 use crate::workspace::Workspace;
 
+/// An environment below the target folder, and what is installed there.
+struct Environment {
+    folder: &'static str,
+    requirements: &'static str,
+    overrides: Option<&'static str>,
+}
+
+/// What the project is compared with.
+const PEERS: Environment = Environment { folder: "peers", requirements: "requirements.txt", overrides: None };
+
+/// The server in front of which the gateway stands.
+const VLLM: Environment =
+    Environment { folder: "vllm", requirements: "requirements-vllm.txt", overrides: Some("overrides-vllm.txt") };
+
+/// Questions a family that `vllm_gateway` asks.
+const GATEWAY_QUESTIONS: &str = "20";
+
+impl Environment {
+    fn python(&self, workspace: &Workspace) -> PathBuf {
+        workspace.target.join(self.folder).join("bin/python")
+    }
+
+    fn set_up(&self, workspace: &Workspace) -> Result<()> {
+        let mut setup = Command::new("bash");
+        setup.arg(workspace.root.join("bench/peers/setup.sh")).arg(workspace.target.join(self.folder));
+        setup.arg(self.requirements).args(self.overrides);
+        let status = setup.status().context("`bash` did not start")?;
+        if !status.success() {
+            bail!("`bench/peers/setup.sh` ended with {status}");
+        }
+        Ok(())
+    }
+}
+
 /// The interpreter of the peers' environment, whether or not it has been made yet.
 pub(crate) fn python(workspace: &Workspace) -> PathBuf {
-    workspace.target.join("peers/bin/python")
+    PEERS.python(workspace)
 }
 
 /// Makes the environment where it is missing or out of date, and runs `bench/peers/NAME.py` in it.
 ///
-/// `load_saved` takes a checkpoint: this project saves it again first, and the script gets what was saved.
+/// `load_saved` takes a checkpoint: this project saves it again first, and the script gets what was saved. `vllm_gateway` gets
+/// this project's program and the embedded model.
 pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[&str]) -> Result<()> {
-    set_up(workspace)?;
+    if name == Some("vllm_gateway") {
+        return vllm_gateway(workspace, arguments);
+    }
+    PEERS.set_up(workspace)?;
     match (name, arguments) {
         (None, _) => {
             println!("the environment is in {}", workspace.target.join("peers").display());
@@ -41,16 +79,18 @@ pub(crate) fn run(workspace: &Workspace, name: Option<&str>, arguments: &[&str])
     }
 }
 
-fn set_up(workspace: &Workspace) -> Result<()> {
-    let status = Command::new("bash")
-        .arg(workspace.root.join("bench/peers/setup.sh"))
-        .arg(workspace.target.join("peers"))
-        .status()
-        .context("`bash` did not start")?;
-    if !status.success() {
-        bail!("`bench/peers/setup.sh` ended with {status}");
-    }
-    Ok(())
+fn vllm_gateway(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+    let questions = match arguments {
+        [] => GATEWAY_QUESTIONS,
+        [questions] => questions,
+        _ => bail!("`vllm_gateway` takes at most a number of questions"),
+    };
+    VLLM.set_up(workspace)?;
+    let program = bench::build(workspace)?.with_file_name("visionthink");
+    let mut command = Command::new(VLLM.python(workspace));
+    command.arg(workspace.root.join("bench/peers/vllm_gateway.py")).arg(program);
+    command.arg(workspace.root.join("assets/micro")).arg(workspace.target.join("bench/vllm")).arg(questions);
+    bench::succeed(&mut command)
 }
 
 /// Runs `bench/peers/NAME.py` in the environment, which has to be there.
