@@ -1,5 +1,7 @@
 //! Multimodal rotary positions: three coordinates (frame, row, column) per token.
 
+use std::ops::Range;
+
 use crate::error::ModelError;
 use visionthink_image::GridThw;
 
@@ -25,6 +27,16 @@ impl MropePositions {
     /// Whether there is no token.
     pub fn is_empty(&self) -> bool {
         self.t.is_empty()
+    }
+
+    /// Those of a part of the tokens.
+    ///
+    /// # Panics
+    /// Tokens that are not there.
+    #[must_use]
+    pub fn slice(&self, tokens: Range<usize>) -> Self {
+        let part = |axis: &[u32]| axis[tokens.clone()].to_vec();
+        Self { t: part(&self.t), y: part(&self.y), x: part(&self.x) }
     }
 
     fn push(&mut self, t: u32, y: u32, x: u32) {

@@ -39,8 +39,7 @@ pub struct ShownImages<'a> {
 ///
 /// Shapes: [M, C] -> [rows, C].
 pub fn image_rows(distinct: Tensor<2>, rows: &[i64]) -> Tensor<2> {
-    // Each once: nothing is shown twice, and the order is theirs.
-    if rows.len() == distinct.dims()[0] {
+    if rows.len() == distinct.dims()[0] && rows.iter().copied().eq(0..rows.len() as i64) {
         return distinct;
     }
     let device = distinct.device();

@@ -9,6 +9,7 @@ use burn::tensor::{Device, Int, TensorData};
 use visionthink_image::Patches;
 use visionthink_model::{GridThw, ModelError, MropeBatch, mrope_positions};
 
+use crate::shared_heads::{Sequence, SharedHeads};
 use crate::transcript::{Shown, Target, Transcript};
 
 /// The ids and sizes that positions depend on.
@@ -41,6 +42,8 @@ pub struct MicroBatch {
     pub sequences: Vec<usize>,
     /// How the image was shown, row by row.
     pub shown: Vec<Shown>,
+    /// The same batch with what the sequences begin with alike computed once, where that saves enough.
+    pub shared: Option<SharedHeads>,
 }
 
 impl MicroBatch {
@@ -60,8 +63,10 @@ impl MicroBatch {
             targets: Vec::new(),
             sequences: Vec::new(),
             shown: Vec::with_capacity(transcripts.len()),
+            shared: None,
         };
         let mut positions = Vec::with_capacity(transcripts.len());
+        let mut image_ends = Vec::with_capacity(transcripts.len());
         let mut distinct = Distinct { merge: image_tokens.merge as usize, ..Distinct::default() };
         for (row, transcript) in transcripts.iter().enumerate() {
             let grids: Vec<GridThw> = transcript
@@ -80,9 +85,20 @@ impl MicroBatch {
             for (image, grid) in transcript.images.iter().zip(grids) {
                 distinct.show(&mut batch, image, grid);
             }
+            image_ends.push(batch.image_rows.len());
             batch.ids.push(transcript.ids.clone());
             batch.shown.push(transcript.shown);
         }
+        let starts = std::iter::once(0).chain(image_ends.iter().copied());
+        let sequences: Vec<Sequence<'_>> = (transcripts.iter().zip(&positions).zip(starts.zip(&image_ends)))
+            .map(|((transcript, positions), (start, end))| Sequence {
+                ids: &transcript.ids,
+                positions,
+                image_rows: &batch.image_rows[start..*end],
+                targets: &transcript.targets,
+            })
+            .collect();
+        batch.shared = SharedHeads::of(&sequences, image_tokens.id);
         batch.positions = MropeBatch::left_padded(&positions);
         Ok(batch)
     }

@@ -5,11 +5,12 @@ use std::ops::Range;
 use burn::Tensor;
 use burn::tensor::{Gradients, Int, TensorData};
 use visionthink_model::kernels::cross_entropy_rows;
-use visionthink_model::{KeptInputs, Model, ModelError, ShownImages, add_gradients, image_rows};
+use visionthink_model::{KeptInputs, KvCache, Model, ModelError, ShownImages, add_gradients, image_rows};
 
 use crate::batch::MicroBatch;
 use crate::config::StepSection;
 use crate::parameters::{GradientBuffers, Parameters};
+use crate::shared_heads::SharedHeads;
 
 /// Hidden states of the tokens that predict targets.
 ///
@@ -19,8 +20,20 @@ use crate::parameters::{GradientBuffers, Parameters};
 /// As [`Model::encode_images`] and [`Model::embed`].
 fn target_states(model: &Model, batch: &MicroBatch) -> Result<Tensor<2>, ModelError> {
     let images = pixels(model, batch)?.map(|pixels| model.encode_images(pixels, &batch.grids)).transpose()?;
-    let embeds = model.embed(&batch.ids, images.map(|images| image_rows(images, &batch.image_rows)))?;
-    Ok(before_targets(model.forward(embeds, &batch.positions, None), batch))
+    let embed = |ids: &[Vec<u32>], rows: &[i64]| {
+        let shown = images.clone().filter(|_| !rows.is_empty());
+        model.embed(ids, shown.map(|images| image_rows(images, rows)))
+    };
+    let Some(SharedHeads { heads, tails, head_of, rows }) = &batch.shared else {
+        let embeds = embed(&batch.ids, &batch.image_rows)?;
+        return Ok(before_targets(model.forward(embeds, &batch.positions, None), batch));
+    };
+    let mut cache = KvCache::new(&model.config().text, heads.ids.len());
+    let head_states = model.forward(embed(&heads.ids, &heads.image_rows)?, &heads.positions, Some(&mut cache));
+    let mut cache = cache.select(head_of);
+    let tail_states = model.forward(embed(&tails.ids, &tails.image_rows)?, &tails.positions, Some(&mut cache));
+    let [head_states, tail_states] = [head_states, tail_states].map(all_rows);
+    Ok(select_rows(Tensor::cat(vec![head_states, tail_states], 0), rows))
 }
 
 /// The patches of the distinct images [P, patch values], on the device of the model.
@@ -35,9 +48,18 @@ fn pixels(model: &Model, batch: &MicroBatch) -> Result<Option<Tensor<2>>, ModelE
 
 /// Rows of the tokens that predict targets. Shapes: [B, T, C] -> [N, C].
 fn before_targets(hidden: Tensor<3>, batch: &MicroBatch) -> Tensor<2> {
+    select_rows(all_rows(hidden), &batch.rows)
+}
+
+/// [B, T, C] -> [B * T, C].
+fn all_rows(hidden: Tensor<3>) -> Tensor<2> {
     let [rows, tokens, width] = hidden.dims();
-    let index = Tensor::<1, Int>::from_data(TensorData::from(batch.rows.as_slice()), &hidden.device());
-    hidden.reshape([rows * tokens, width]).select(0, index)
+    hidden.reshape([rows * tokens, width])
+}
+
+fn select_rows(hidden: Tensor<2>, rows: &[i64]) -> Tensor<2> {
+    let index = Tensor::<1, Int>::from_data(TensorData::from(rows), &hidden.device());
+    hidden.select(0, index)
 }
 
 /// Logits at the tokens that predict targets, all at once.
