@@ -11,12 +11,13 @@ mod memory;
 mod report;
 mod rl;
 mod saved;
+mod serve;
 mod workload;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::Device;
 
 use measure::Bench;
@@ -26,6 +27,9 @@ use workload::Workload;
 const USAGE: &str = "\
 usage: visionthink-bench run CHECKPOINT OUT     measure a checkpoint; OUT gets `workload.json` and `visionthink.json`
        visionthink-bench rl ROOT OUT            measure a step of GRPO as the repository in ROOT ships it; OUT as for `run`
+       visionthink-bench gateway PROGRAM OUT    measure what `PROGRAM serve` adds to the server behind it; OUT as for `run`
+       visionthink-bench soak PROGRAM OUT MINUTES
+                                                load with faults on both sides of `PROGRAM serve`; fails where a request is lost
        visionthink-bench make FOLDER            write the random 0.15 B checkpoint; nothing is done where it is
        visionthink-bench save CHECKPOINT OUT [ADAPTER]
                                                 save a checkpoint again, and an adapter of it, with values computed from
@@ -37,6 +41,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.as_slice() {
         [command, checkpoint, out] if command == Path::new("run") => run(checkpoint, out),
         [command, root, out] if command == Path::new("rl") => rl::run(root, out),
+        [command, program, out] if command == Path::new("gateway") => serve::gateway(program, out),
+        [command, program, out, minutes] if command == Path::new("soak") => soak(program, out, minutes),
         [command, folder] if command == Path::new("make") => checkpoint::make(folder),
         [command, checkpoint, out] if command == Path::new("save") => saved::save(checkpoint, out, None),
         [command, checkpoint, out, adapter] if command == Path::new("save") => {
@@ -54,6 +60,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn soak(program: &Path, out: &Path, minutes: &Path) -> Result<()> {
+    let minutes = minutes.to_str().and_then(|text| text.parse().ok()).filter(|minutes: &f64| *minutes > 0.0);
+    serve::soak::run(program, out, minutes.context("MINUTES is a number above 0")?)
 }
 
 fn run(checkpoint: &Path, out: &Path) -> Result<()> {

@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::peers;
 use crate::workspace::Workspace;
 
-/// What can be measured: the embedded model, a random checkpoint of 0.15 B parameters, and a step of GRPO.
-pub(crate) const NAMES: &[&str] = &["micro", "small", "rl"];
+/// What can be measured: the embedded model, a random checkpoint of 0.15 B parameters, a step of GRPO, and the server.
+pub(crate) const NAMES: &[&str] = &["micro", "small", "rl", "serve"];
 
 /// Each checkpoint is measured in a process of its own, so that peaks of memory are its own too.
 pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<()> {
@@ -20,6 +20,11 @@ pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<()> {
         if *name == "rl" {
             succeed(Command::new(&program).arg("rl").arg(&workspace.root).arg(&out))?;
             beside(workspace, "trl_grpo", &out)?;
+            continue;
+        }
+        if *name == "serve" {
+            let server = program.with_file_name("visionthink");
+            succeed(Command::new(&program).arg("gateway").arg(server).arg(&out))?;
             continue;
         }
         let checkpoint = match *name {
@@ -36,6 +41,13 @@ pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<()> {
         beside(workspace, "transformers_bench", &out)?;
     }
     Ok(())
+}
+
+/// `cargo xtask soak MINUTES`: the server under load with faults.
+pub(crate) fn soak(workspace: &Workspace, minutes: &str) -> Result<()> {
+    let program = build(workspace)?;
+    let server = program.with_file_name("visionthink");
+    succeed(Command::new(&program).arg("soak").arg(server).arg(workspace.target.join("bench/soak")).arg(minutes))
 }
 
 /// Runs a peer on the workload in `out`, and prints its figures beside this project's.

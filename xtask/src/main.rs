@@ -24,8 +24,9 @@ usage: cargo xtask COMMAND
   check [STEP]      everything that has to hold before a commit, cheapest first; or only the steps named:
                     format, arrows, licences, advisories, clippy, tests, docs
   reference [DIR]   run the reference-vector tests against the vectors in DIR (default: `fixtures/`)
-  bench [NAME]      speed, memory and the limits of this machine; NAME is `micro`, `small` or `rl`, a step of GRPO
-                    (default: all); transformers and TRL beside it where their environment is set up
+  bench [NAME]      speed, memory and the limits of this machine; NAME is `micro`, `small`, `rl`, a step of GRPO, or
+                    `serve` (default: all); transformers and TRL beside it where their environment is set up
+  soak [MINUTES]    the server under load with faults on both sides, and told to stop in the middle (default: 10)
   peers [NAME ARG]  set up the Python environment in `target/peers`, and run `bench/peers/NAME.py` in it:
                     `load_saved CHECKPOINT`, `transformers_bench WORKLOAD.json`, `trl_grpo WORKLOAD.json`;
                     `vllm_gateway [QUESTIONS]` makes one with vLLM in `target/vllm` and serves the embedded model there
@@ -44,6 +45,10 @@ fn main() -> ExitCode {
         }
         ["bench", names @ ..] if names.iter().all(|name| bench::NAMES.contains(name)) => {
             Workspace::find().and_then(|workspace| bench::run(&workspace, names))
+        }
+        ["soak"] => Workspace::find().and_then(|workspace| bench::soak(&workspace, "10")),
+        ["soak", minutes] if !minutes.starts_with('-') => {
+            Workspace::find().and_then(|workspace| bench::soak(&workspace, minutes))
         }
         ["peers"] => Workspace::find().and_then(|workspace| peers::run(&workspace, None, &[])),
         ["peers", name, rest @ ..] if !name.starts_with('-') => {

@@ -31,6 +31,10 @@ use crate::upstream::Pool;
 /// After a connection could not be accepted, for want of file handles say.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long idle connections stay open once the server was told to stop. A request that is on its way to one is answered, and its
+/// reply says that the connection ends; closed at once, the connection would take it along unread.
+const LAME_DUCK: Duration = Duration::from_millis(500);
+
 /// Makes the state that a run file describes: keys, folders and the processor are read, nobody is connected to.
 ///
 /// # Errors
@@ -73,6 +77,15 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let places = Arc::new(Semaphore::new(state.settings.max_connections.min(Semaphore::MAX_PERMITS)));
     let router = app(state.clone());
+    let begin = |connections: &mut JoinSet<()>, stream: TcpStream, place| {
+        let service = TowerToHyperService::new(router.clone());
+        let (settings, stopped) = (state.settings.clone(), stopped.clone());
+        connections.spawn(async move {
+            let _place = place;
+            let stream = Patient::new(stream, seconds(settings.stall_timeout_secs));
+            connection(stream, service, seconds(settings.header_timeout_secs), stopped).await;
+        });
+    };
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
@@ -86,15 +99,7 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match stream {
-            Ok((stream, _)) => {
-                let service = TowerToHyperService::new(router.clone());
-                let (settings, stopped) = (state.settings.clone(), stopped.clone());
-                connections.spawn(async move {
-                    let _place = place;
-                    let stream = Patient::new(stream, seconds(settings.stall_timeout_secs));
-                    connection(stream, service, seconds(settings.header_timeout_secs), stopped).await;
-                });
-            }
+            Ok((stream, _)) => begin(&mut connections, stream, place),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;
@@ -102,14 +107,28 @@ pub async fn serve(
         }
     }
     state.drain();
+    // Closed at once, the listener would reset these, their requests unread.
+    for stream in waiting(listener) {
+        let Ok(place) = places.clone().try_acquire_owned() else { break };
+        begin(&mut connections, stream, Ok(place));
+    }
     // Nobody is left to listen where all connections have ended.
     let _ = stopping.send(true);
-    drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(seconds(state.settings.drain_timeout_secs), drained).await.is_err() {
         tracing::warn!(open = connections.len(), "requests are still open; they are cut off");
     }
     Ok(())
+}
+
+/// The connections that wait to be accepted, and behind them the end of the listener.
+fn waiting(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
+    let listener = listener.into_std();
+    std::iter::from_fn(move || {
+        let (stream, _) = listener.as_ref().ok()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        TcpStream::from_std(stream).ok()
+    })
 }
 
 async fn connection(
@@ -126,6 +145,7 @@ async fn connection(
     let told = async {
         // An error says that the server is gone, which is a stop as well.
         let _ = stopped.wait_for(|stopped| *stopped).await;
+        tokio::time::sleep(LAME_DUCK).await;
     };
     let ended = tokio::select! {
         ended = &mut serving => ended,

@@ -174,3 +174,30 @@ async fn what_does_not_end_in_time_is_cut_off_when_the_server_stops() {
     assert_eq!(client.await.unwrap(), "");
     stub.abandoned(1).await;
 }
+
+#[tokio::test]
+async fn a_request_on_its_way_while_the_server_stops_is_told_so_and_its_connection_ends() {
+    let stub = Stub::says("<answer>7</answer>").await;
+    let running = run(&config(&[&stub])).await;
+    let mut kept = TcpStream::connect(running.address).await.unwrap();
+    kept.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut reply = vec![0; 4096];
+    let read = kept.read(&mut reply).await.unwrap();
+    let health = String::from_utf8_lossy(&reply[..read]).into_owned();
+    assert!(health.starts_with("HTTP/1.1 200") && !health.contains("connection: close"), "{health}");
+    // Connected, and not accepted yet or just now.
+    let mut fresh = TcpStream::connect(running.address).await.unwrap();
+    running.stop.send(()).unwrap();
+    while running.state.engine.is_ready() && TcpStream::connect(running.address).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for stream in [&mut kept, &mut fresh] {
+        let request = request(&question(json!({})).to_string()).replace("connection: close\r\n", "");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        assert!(reply.starts_with("HTTP/1.1 503") && reply.contains("shutting_down"), "{reply}");
+        assert!(reply.contains("connection: close"), "{reply}");
+    }
+    running.serving.await.unwrap().unwrap();
+}
