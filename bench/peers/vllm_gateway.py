@@ -12,7 +12,8 @@ of calls, visual tokens, prompt tokens and wall-clock, and it checks that
 - the tokens that the gateway reports are the tokens that vLLM counted itself, mode by mode;
 - token ids came through;
 - the official `openai` client gets the same answers, streamed and whole;
-- the embedded engine gives the same decisions and answers to the same questions.
+- the embedded engine gives the same decisions and answers to the same questions;
+- `generate --engine` gives the ids of prompts and completions that `generate` gives, and log-probabilities as near as f32 has them.
 
 Writes `FOLDER/vllm_gateway.json`; exit code 0 only if all checks hold.
 """
@@ -37,6 +38,8 @@ CLIENTS = 8
 START_SECONDS = 600
 # Two programs sum in another order, so a near tie may fall the other way: this share has to agree.
 AGREEMENT = 0.95
+# Of log-probabilities, both in f32.
+LOGPROBS = 1e-4
 
 GATEWAY = """
 model = "{model}"
@@ -91,6 +94,7 @@ def main() -> int:
         wait(f"http://127.0.0.1:{GATEWAY_PORT}/ready", started[-1], folder / "gateway.log")
         report = measure(questions)
         report["embedded"] = embedded(program, checkpoint, questions, report["modes"]["adaptive"]["answers"])
+        report["generate"] = generate(program, checkpoint, folder, questions)
         report["openai"] = openai_client(questions[: min(len(questions), 12)])
     finally:
         for process in reversed(started):
@@ -233,6 +237,22 @@ def embedded(program: Path, checkpoint: Path, questions: list[dict], theirs: lis
     return {"questions": len(questions), "same": same}
 
 
+def generate(program: Path, checkpoint: Path, folder: Path, questions: list[dict]) -> dict:
+    """The same completions here and there, token by token."""
+    requests = folder / "requests.jsonl"
+    requests.write_text("".join(json.dumps({"messages": [message(row)]}) + "\n" for row in questions))
+    found = []
+    for engine in (["--model", checkpoint], ["--engine", f"http://127.0.0.1:{VLLM_PORT}/v1"]):
+        command = [program, "generate", "--input", requests, "--max-tokens", "64", *engine]
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        rows = [json.loads(line) for line in lines]
+        found.append({row["id"]: row for row in rows})
+    here, there = found
+    same = [key for key in here if all(here[key][ids] == there[key][ids] for ids in ("prompt_ids", "completion_ids"))]
+    differences = [abs(one - other) for key in same for one, other in zip(here[key]["logprobs"], there[key]["logprobs"], strict=True)]
+    return {"questions": len(questions), "same": len(same), "logprob_difference": max(differences)}
+
+
 def openai_client(questions: list[dict]) -> dict:
     """Whole and streamed through the official package."""
     from openai import OpenAI
@@ -268,6 +288,10 @@ def show(report: dict) -> int:
         checks.append((f"token ids of `{name}` came through", mode["token_ids"], ""))
     same = report["embedded"]
     checks.append(("the embedded engine agrees", same["same"] >= AGREEMENT * same["questions"], f"{same['same']} of {same['questions']}"))
+    same = report["generate"]
+    held = same["same"] >= AGREEMENT * same["questions"] and same["logprob_difference"] <= LOGPROBS
+    detail = f"{same['same']} of {same['questions']}, log-probabilities differ by up to {same['logprob_difference']:.1e}"
+    checks.append(("`generate --engine` is `generate`, id by id", held, detail))
     same = report["openai"]
     checks.append(("the openai client, whole and streamed", same["same"] == same["questions"], f"{same['same']} of {same['questions']}"))
     for name, held, detail in checks:

@@ -78,6 +78,20 @@ pub(crate) struct ModelArguments {
     pub(crate) device: DeviceChoice,
 }
 
+/// Another server in place of the engine of this process.
+#[derive(Debug, Args)]
+pub(crate) struct EngineArguments {
+    /// An OpenAI-compatible server that answers in place of this process: `http://127.0.0.1:8000/v1`.
+    #[arg(long = "engine", value_name = "URL", conflicts_with_all = ["model", "adapter", "device"])]
+    pub(crate) url: Option<String>,
+    /// What that server calls the model; by default the only one it has.
+    #[arg(long = "engine-model", value_name = "NAME", requires = "url")]
+    pub(crate) served_model: Option<String>,
+    /// The environment variable that holds the key of that server.
+    #[arg(long = "engine-key-env", value_name = "VARIABLE", requires = "url")]
+    pub(crate) key_env: Option<String>,
+}
+
 /// How tokens are chosen.
 #[derive(Debug, Args)]
 pub(crate) struct SamplingArguments {
@@ -320,6 +334,8 @@ pub(crate) struct GenerateArguments {
     pub(crate) sampling: SamplingArguments,
     #[command(flatten)]
     pub(crate) model: ModelArguments,
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
 }
 
 #[derive(Debug, Args)]

@@ -59,6 +59,24 @@ pub(crate) fn load(source: &str, folder: &Path, sources: Sources) -> anyhow::Res
     Ok(open(&folder.join(file_path(source)?), &options)?)
 }
 
+/// The image of a request file as a `data:` URL, its bytes as they are.
+///
+/// # Errors
+///
+/// As [`load`], for what is not a local file; whether the bytes are an image is for whoever reads them to say.
+pub(crate) fn as_data_url(source: &str, folder: &Path) -> anyhow::Result<String> {
+    if source.starts_with("data:") {
+        return Ok(source.to_owned());
+    }
+    if source.contains("://") && !source.starts_with("file:") {
+        // Says what is wrong with it.
+        load(source, folder, Sources::Local)?;
+    }
+    let bytes = fs_err::read(folder.join(file_path(source)?))?;
+    // Readers go by the bytes; the type is a formality.
+    Ok(format!("data:image/png;base64,{}", STANDARD.encode(bytes)))
+}
+
 /// The path of a `file:` URL, or the text itself.
 fn file_path(source: &str) -> anyhow::Result<PathBuf> {
     let Some(rest) = source.strip_prefix("file:") else {

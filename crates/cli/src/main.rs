@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod demo;
 mod device;
+mod elsewhere;
 mod experiment;
 mod failure;
 mod html;

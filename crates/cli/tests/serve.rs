@@ -133,3 +133,49 @@ fn an_upstream_server_that_is_not_there_is_named_by_the_check() {
     assert_eq!(String::from_utf8(checked.stdout).unwrap(), format!("http://{absent}/v1 does not answer\n"));
     assert!(String::from_utf8_lossy(&checked.stderr).contains("1 of 1 upstream servers do not answer"));
 }
+
+#[test]
+fn another_server_completes_requests_as_they_are_and_a_second_run_asks_only_what_is_missing() {
+    let (url, asked) = upstream();
+    let folder = tempfile::tempdir().unwrap();
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/images/shapes_224x224.png");
+    fs_err::copy(image, folder.path().join("seen.png")).unwrap();
+    let content = json!([
+        {"type": "image_url", "image_url": {"url": "seen.png"}},
+        {"type": "text", "text": "What number is on it?"},
+    ]);
+    let asks = |id: &str| json!({"id": id, "messages": [{"role": "user", "content": content}]}).to_string();
+    let input = folder.path().join("requests.jsonl");
+    let lines = [asks("a"), json!({"id": "raw", "prompt": "What?"}).to_string(), asks("b")];
+    fs_err::write(&input, lines.join("\n")).unwrap();
+    let output = folder.path().join("results.jsonl");
+    let generate = |engine: &str| {
+        let [input, output] = [&input, &output].map(|path| path.to_str().unwrap().to_owned());
+        let arguments =
+            ["generate", "--input", &input, "--output", &output, "--engine", engine, "--engine-model", "seer"];
+        program(&arguments).output().unwrap()
+    };
+
+    for asked_before in [0, 2] {
+        let ended = generate(&url);
+        assert_eq!(ended.status.code(), Some(1));
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(told.contains("request \"raw\"") && told.contains("1 request failed"), "{told}");
+        assert_eq!(asked.lock().unwrap().len(), 2, "{asked_before} were asked before");
+    }
+    let written = fs_err::read_to_string(&output).unwrap();
+    let results: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(results.len(), 2);
+    for result in &results {
+        // No profile stands between: a call of the tool is text like any other.
+        assert_eq!((result["text"].as_str(), result["finish_reason"].as_str()), (Some(CALL), Some("stop")));
+    }
+    let request = asked.lock().unwrap()[0].clone();
+    assert_eq!((request["model"].as_str(), images(&request)), (Some("seer"), 1));
+    assert_eq!(request["logprobs"], true);
+
+    let absent = format!("http://{}/v1", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let ended = program(&["generate", "--input", input.to_str().unwrap(), "--engine", &absent]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains(&format!("{absent}/models")));
+}

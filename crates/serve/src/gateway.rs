@@ -98,6 +98,17 @@ impl Gateway {
         Ok(Completion { mode, samples })
     }
 
+    /// Hands a request on as it came, its images in full, whatever the mode: for a program that has its own prompts.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    pub async fn complete(&self, request: &ChatRequest) -> Result<Completion, ApiError> {
+        let (shown, sink) = (&self.load(request).await?, &Sink::silent());
+        let samples =
+            (0..request.samples).map(|index| self.hand_on(request, shown, View::Full, Voice::new(index, sink)));
+        Ok(Completion { mode: None, samples: try_join_all(samples).await? })
+    }
+
     async fn load(&self, request: &ChatRequest) -> Result<Shown, ApiError> {
         let loads = request.messages.images.iter().map(|image| async move {
             let loaded = self.images.load(&image.url).await;
@@ -150,7 +161,7 @@ impl Gateway {
         }
         let reply = call.into_reply();
         let turn = DialogueTurn { text: reply.text(), tool_call: ToolCallParse::None, finish_reason: reply.finish() };
-        let turns = vec![TurnReport { turn, usage: reply.usage, token_ids: reply.token_ids.clone() }];
+        let turns = vec![TurnReport::new(turn, &reply)];
         let finish_reason = reply.finish_reason.clone().unwrap_or_else(|| "stop".to_owned());
         let calls = reply.tool_calls.clone();
         let seen = Seen { decision: Decision::None, views, turns, finish_reason };
@@ -187,7 +198,7 @@ impl Gateway {
             let text = if calls.is_empty() { last.text() } else { last.without_calls() };
             dialogue.push_reply(&text, last.finish())?;
             if let Some(turn) = dialogue.turns().last() {
-                turns.push(TurnReport { turn: turn.clone(), usage: last.usage, token_ids: last.token_ids.clone() });
+                turns.push(TurnReport::new(turn.clone(), &last));
             }
             if !calls.is_empty() {
                 break;
@@ -228,6 +239,13 @@ impl Gateway {
         }
         voice.tell(splitter.end(), is_last).await?;
         Ok(call.into_reply())
+    }
+}
+
+impl TurnReport {
+    fn new(turn: DialogueTurn, reply: &Reply) -> Self {
+        let (prompt_token_ids, token_ids) = (reply.prompt_token_ids.clone(), reply.token_ids.clone());
+        Self { turn, usage: reply.usage, prompt_token_ids, token_ids }
     }
 }
 

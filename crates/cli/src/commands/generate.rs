@@ -10,7 +10,10 @@ use visionthink_engine::{Backend, EngineOptions, Event, Picture, TurnId, TurnRep
 use visionthink_image::Patches;
 use visionthink_protocol::{Content, Conversation, Limits, Message, Mode, Part, Profile, Rules, Setup, View};
 
+mod remote;
+
 use crate::args::GenerateArguments;
+use crate::elsewhere::Elsewhere;
 use crate::failure::Failure;
 use crate::images::{Sources, load};
 use crate::model::{Opened, processor_of};
@@ -30,6 +33,10 @@ pub(crate) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     }
     let requests = read(&arguments.input)?;
     let mut results = Results::open(&arguments.input, arguments.output.as_deref())?;
+    if let Some(url) = &arguments.engine.url {
+        let server = Elsewhere::connect(url, &arguments.engine, arguments.batch as usize)?;
+        return elsewhere(arguments, &server, requests, &mut results);
+    }
     let options = EngineOptions { max_rows: arguments.batch as usize, ..EngineOptions::default() };
     let mut opened = arguments.model.open(options)?;
     let folder = arguments.input.parent().unwrap_or(Path::new("")).to_owned();
@@ -90,6 +97,44 @@ pub(crate) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     outcome(failed, arguments.output.is_some())
+}
+
+/// The same on another server, which has its own chat template.
+fn elsewhere(
+    arguments: &GenerateArguments,
+    server: &Elsewhere,
+    requests: Vec<(Value, Request)>,
+    results: &mut Results,
+) -> anyhow::Result<()> {
+    let folder = arguments.input.parent().unwrap_or(Path::new(""));
+    let bar = progress::bar(requests.len() as u64, "generating");
+    let mut failed = 0_u64;
+    let mut refused = 0_u64;
+    let known = requests.iter().filter(|(id, _)| results.has(id)).count();
+    bar.inc(known as u64);
+    let new = requests.into_iter().filter(|(id, _)| !results.has(id)).collect::<Vec<_>>();
+    let bodies = new.into_iter().filter_map(|(id, request)| match remote::body(arguments, server, request, folder) {
+        Ok(body) => Some((id, body)),
+        Err(error) => {
+            refused += 1;
+            bar.inc(1);
+            tracing::error!("request {id}: {error:#}");
+            None
+        }
+    });
+    server.complete_all(bodies, |id, answered| {
+        bar.inc(1);
+        match answered {
+            Ok(completion) => results.write(&remote::completed(id, &completion)),
+            Err(error) => {
+                failed += 1;
+                tracing::error!("request {id}: {error}");
+                Ok(())
+            }
+        }
+    })?;
+    bar.finish_and_clear();
+    outcome(failed + refused, arguments.output.is_some())
 }
 
 /// Requests that failed are named in the log; the others are done.

@@ -97,6 +97,9 @@ pub struct TurnReport {
     pub turn: DialogueTurn,
     /// Token counts of this turn.
     pub usage: Usage,
+    /// Ids of the prompt, images expanded, where the upstream server gives them. Clients are not told: it is in no message.
+    #[serde(skip)]
+    pub prompt_token_ids: Vec<u32>,
     /// Ids of the reply, where the upstream server gives them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub token_ids: Vec<u32>,
