@@ -38,6 +38,10 @@ pub struct Setup {
 
 impl Setup {
     fn offers_tool(&self) -> Result<bool> {
+        if self.rules == Rules::Evaluation {
+            // The script reads calls whatever it showed.
+            return Ok(self.profile.tool.is_some());
+        }
         turn_rules::offers_tool(&self.profile, self.mode, self.images.len())
     }
 
@@ -125,7 +129,10 @@ impl Conversation {
         let Setup { tokenizer, profile, images: sources, limits, rules, .. } = setup;
         let stop_ids = stop_ids(&tokenizer, &profile)?;
         let counts: Vec<usize> = sources.iter().map(|image| image.of(view)).collect();
-        let ids = encode_with_images(&tokenizer, prompt, &counts)?;
+        let ids = match rules {
+            Rules::Exact | Rules::Reference => encode_with_images(&tokenizer, prompt, &counts)?,
+            Rules::Evaluation => expand_images(&tokenizer, &tokenizer.encode(prompt)?, &counts),
+        };
         if ids.len() >= limits.max_total_tokens {
             return Err(ProtocolError::PromptTooLong {
                 tokens: ids.len(),
@@ -174,15 +181,15 @@ impl Conversation {
     /// malformed and ends the conversation; a broken call is answered with an error turn while turns are left.
     ///
     /// # Errors
-    /// [`ProtocolError::ConversationOver`]; under the reference rules also [`ProtocolError::EmptyReply`] and
-    /// [`ProtocolError::SampledImageToken`], where the reference crashes.
+    /// [`ProtocolError::ConversationOver`]; under the rules of the reference also [`ProtocolError::EmptyReply`] and, in
+    /// training, [`ProtocolError::SampledImageToken`], where the reference crashes.
     pub fn push_reply(&mut self, ids: &[u32], finish_reason: FinishReason) -> Result<()> {
         if self.finished.is_some() {
             return Err(ProtocolError::ConversationOver { turns: self.turns.len() });
         }
         match self.rules {
             Rules::Exact => self.push_exact(ids, finish_reason),
-            Rules::Reference => self.push_reference(ids, finish_reason),
+            Rules::Reference | Rules::Evaluation => self.push_reference(ids, finish_reason),
         }
     }
 
@@ -297,6 +304,9 @@ impl Conversation {
 
     /// The ids of the turn that follows a malformed call.
     fn error_turn(&self, tool: &Tool, error: &str) -> Result<Vec<u32>> {
+        if self.rules == Rules::Evaluation {
+            return self.tokenizer.encode(&tool.error_turn.replace("{error}", error));
+        }
         let text = tool.error_turn.replace("{error}", &turn_rules::harmless(error));
         encode_with_images(&self.tokenizer, &format!("{}{text}", tool.turn_separator), &[])
     }
@@ -343,11 +353,17 @@ fn encode_with_images(tokenizer: &Tokenizer, text: &str, counts: &[usize]) -> Re
     if placeholders != counts.len() {
         return Err(ProtocolError::ImageCount { placeholders, images: counts.len() });
     }
+    Ok(expand_images(tokenizer, &short, counts))
+}
+
+/// The k-th `<|image_pad|>` as `counts[k]` of them; one that has no image stays one.
+fn expand_images(tokenizer: &Tokenizer, short: &[u32], counts: &[usize]) -> Vec<u32> {
+    let pad = tokenizer.special().image_pad;
     let mut counts = counts.iter();
     let mut ids = Vec::with_capacity(short.len() + counts.clone().sum::<usize>());
-    for id in short {
+    for &id in short {
         let copies = if id == pad { counts.next().copied().unwrap_or(1) } else { 1 };
         ids.extend(std::iter::repeat_n(id, copies));
     }
-    Ok(ids)
+    ids
 }

@@ -122,6 +122,13 @@ pub enum ProtocolError {
         name: String,
     },
 
+    /// The reference's evaluation knows no such prompt.
+    #[error("unknown prompt `{name}` of the evaluation; expected `tool_call` or `raw_prompt`")]
+    UnknownEvaluationPrompt {
+        /// The name that was asked for.
+        name: String,
+    },
+
     /// A text of a profile lacks its placeholder.
     #[error("profile `{profile}`: `{field}` has no `{placeholder}`")]
     ProfileInvalid {

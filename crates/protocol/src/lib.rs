@@ -13,6 +13,7 @@ mod byte_level;
 mod conversation;
 mod dialogue;
 mod error;
+pub mod evaluation;
 pub mod lenient;
 mod mask;
 mod message;

@@ -6,6 +6,9 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
+/// One image in a problem, as the VisionThink data writes it.
+pub(crate) const IMAGE_MARK: &str = "<image>";
+
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -57,7 +60,7 @@ impl Message {
     /// A user message from a text in which each `<image>` stands for an image, as the VisionThink data writes it.
     pub fn from_problem(problem: &str) -> Self {
         let mut parts = Vec::new();
-        for (index, text) in problem.split("<image>").enumerate() {
+        for (index, text) in problem.split(IMAGE_MARK).enumerate() {
             if index > 0 {
                 parts.push(Part::Image { url: None });
             }

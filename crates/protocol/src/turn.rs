@@ -73,6 +73,8 @@ pub enum Rules {
     Exact,
     /// The reference's training rollout, defects included; see [`crate::ReferenceResponse`].
     Reference,
+    /// The reference's evaluation, defects included; see [`crate::evaluation`].
+    Evaluation,
 }
 
 /// Why a reply, or the conversation, ended.

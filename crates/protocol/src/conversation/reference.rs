@@ -1,6 +1,8 @@
-//! The reference's training rollout, token by token, defects included.
+//! The reference's two loops, token by token, defects included: the training rollout, and the evaluation script where it
+//! differs, see [`crate::evaluation`].
 //!
-//! Source: VisionThink, `vllm_rollout_spmd.py`, class `vLLMRollout_MultiTurn_ToolCall`, commit 42afd8c. It alters what was
+//! Source: VisionThink, `vllm_rollout_spmd.py`, class `vLLMRollout_MultiTurn_ToolCall`, and `scripts/vllm_tool.py`, commit
+//! 42afd8c. It alters what was
 //! sampled: ids above the last token are deleted, and a reply without `<|im_end|>` has its last id overwritten by one,
 //! inside the loss mask. It answers a call in the last round, which leaves a turn nobody replies to, and returns the
 //! image again for every further call. Calls are read leniently. Here for parity only.
@@ -9,7 +11,7 @@ use super::Conversation;
 use crate::error::{ProtocolError, Result};
 use crate::mask::last_im_end_mask;
 use crate::tool_call::{Strictness, ToolCallParse, parse_tool_call};
-use crate::turn::{FinishReason, Turn};
+use crate::turn::{FinishReason, Rules, Turn};
 
 impl Conversation {
     pub(super) fn push_reference(&mut self, ids: &[u32], finish_reason: FinishReason) -> Result<()> {
@@ -43,7 +45,8 @@ impl Conversation {
         let special = self.tokenizer.special();
         let mut kept: Vec<u32> =
             ids.iter().copied().filter(|&id| (id as usize) < self.tokenizer.vocab_size()).collect();
-        if kept.contains(&special.image_pad) {
+        // The evaluation keeps no account of pads; what it does with this one is left to its engine.
+        if self.rules == Rules::Reference && kept.contains(&special.image_pad) {
             return Err(ProtocolError::SampledImageToken);
         }
         let ended = kept.contains(&special.im_end);
@@ -52,6 +55,15 @@ impl Conversation {
             *last = special.im_end;
         }
         Ok(kept)
+    }
+
+    /// What the reference's evaluation hands on to the benchmarks: the ids of all replies, decoded as one text.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Decode`].
+    pub fn evaluation_response(&self) -> Result<String> {
+        let sampled = self.ids.iter().zip(&self.response_mask).filter(|(_, sampled)| **sampled);
+        self.tokenizer.decode(&sampled.map(|(id, _)| *id).collect::<Vec<_>>(), true)
     }
 
     /// The response as the reference's trainer sees it: cut to `max_response_tokens`, padding left out.

@@ -1,5 +1,5 @@
-//! Every reference vector of this crate: prompt strings, conversations, tool calls, rollouts and masks under `rl/`, prompts,
-//! tokenizer and case ids under `models/`.
+//! Every reference vector of this crate: prompt strings, conversations, tool calls, rollouts (of training and of the
+//! evaluation) and masks under `rl/`, prompts, tokenizer and case ids under `models/`.
 //!
 //! The folder is `VISIONTHINK_REFERENCE`, else the project's fixtures. Files that are not there are skipped, files that
 //! are there are read whole. Not checked here, because it belongs to the rewards: the judge's prompts, and the fields
@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, the functions it calls too")]
 #![expect(clippy::print_stdout, reason = "the counts of cases are what these tests are run for")]
 
+mod evaluation;
 mod models;
 mod rl;
 mod toy;

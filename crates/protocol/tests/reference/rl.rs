@@ -13,11 +13,11 @@ use visionthink_protocol::{
 
 use crate::{Report, folder, read_json, rows, same, toy};
 
-fn strings(value: &Value) -> Vec<String> {
+pub(crate) fn strings(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
 }
 
-fn ids(value: &Value) -> Vec<u32> {
+pub(crate) fn ids(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
@@ -25,7 +25,7 @@ fn mask(value: &Value) -> Vec<bool> {
     ids(value).iter().map(|&bit| bit == 1).collect()
 }
 
-fn size(value: &Value) -> Option<[f64; 2]> {
+pub(crate) fn size(value: &Value) -> Option<[f64; 2]> {
     let sides = value.as_array()?;
     Some([sides[0].as_f64()?, sides[1].as_f64()?])
 }
@@ -76,12 +76,12 @@ fn prompt_strings_are_the_released_ones() {
 }
 
 /// The template of Qwen2.5-VL, from a fixture checkpoint whatever folder the vectors come from.
-fn qwen_template() -> ChatTemplate {
+pub(crate) fn qwen_template() -> ChatTemplate {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models/qwen2_5_vl-a");
     ChatTemplate::from_dir(&fixture).unwrap()
 }
 
-fn setup(profile: Profile, mode: Mode, images: Vec<ImageTokens>, limits: Limits, rules: Rules) -> Setup {
+pub(crate) fn setup(profile: Profile, mode: Mode, images: Vec<ImageTokens>, limits: Limits, rules: Rules) -> Setup {
     Setup { tokenizer: toy::tokenizer(), profile: Arc::new(profile), mode, images, limits, rules }
 }
 
@@ -212,7 +212,7 @@ fn rollout(row: &Value) -> Result<(), String> {
 }
 
 /// Plays the recorded outputs of the engine; where none is left it ends its reply at once.
-fn run(conversation: &mut Conversation, row: &Value) -> Result<(), ProtocolError> {
+pub(crate) fn run(conversation: &mut Conversation, row: &Value) -> Result<(), ProtocolError> {
     let mut outputs = row["model_outputs"].as_array().unwrap().iter().map(ids);
     while let Step::Generate { .. } = conversation.next_step() {
         let reply = outputs.next().unwrap_or_else(|| vec![toy::IM_END]);
