@@ -43,4 +43,4 @@ pub use resize::{Arithmetic, MAX_RESIZED_PIXELS, lanczos_double, lanczos_half, r
 pub use rgb::RgbImage;
 pub use taps::Filter;
 pub use to_rgb::Alpha;
-pub use views::{MIN_SIDE_PX, View, Views, full_size, full_view, low_size, low_view};
+pub use views::{MIN_SIDE_PX, View, Views, full_size, full_view, low_size, low_view, scaled_view};

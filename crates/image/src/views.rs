@@ -81,6 +81,21 @@ pub fn full_view(image: &RgbImage) -> Result<Cow<'_, RgbImage>, ImageError> {
     resize(image, width, height, Filter::Lanczos3, Arithmetic::Pillow).map(Cow::Owned)
 }
 
+/// The image at a share of its pixels, by Lanczos: both sides times the root of the share, rounded down but at least 1. At a quarter it
+/// is the halving of [`low_view`]; a share of 1 or more, or one that is no number, leaves the image as it is.
+///
+/// # Errors
+/// As [`resize`].
+pub fn scaled_view(image: &RgbImage, share: f64) -> Result<Cow<'_, RgbImage>, ImageError> {
+    check_shape(image.width, image.height)?;
+    if !(share > 0.0 && share < 1.0) {
+        return Ok(Cow::Borrowed(image));
+    }
+    let scaled = |side: u32| ((f64::from(side) * share.sqrt()) as u32).max(1);
+    let (width, height) = (scaled(image.width), scaled(image.height));
+    resize(image, width, height, Filter::Lanczos3, Arithmetic::Pillow).map(Cow::Owned)
+}
+
 pub(crate) fn view_of(processor: &Processor, (width, height): (u32, u32)) -> Result<View, ImageError> {
     let tokens = processor.tokens(width, height)?;
     let (width, height) = processor.smart_resize(width, height)?;
@@ -121,6 +136,15 @@ mod tests {
                 Err(_) => assert!(low_size(width, height).is_err()),
             }
         }
+    }
+
+    #[test]
+    fn a_quarter_of_the_pixels_is_the_low_view_and_all_of_them_the_image() {
+        let image = RgbImage::new(113, 90, (0..113 * 90 * 3).map(|byte| (byte % 251) as u8).collect()).unwrap();
+        assert_eq!(*scaled_view(&image, 0.25).unwrap(), low_view(&image).unwrap());
+        assert_eq!(*scaled_view(&image, 1.0).unwrap(), image);
+        let half = scaled_view(&image, 0.5).unwrap();
+        assert_eq!((half.width, half.height), (79, 63));
     }
 
     #[test]

@@ -10,28 +10,33 @@ use crate::{LineChart, Series};
 const MOST_DOTS: usize = 16;
 
 /// Width of a letter over its height, on average.
-const LETTER: f64 = 0.56;
+pub(crate) const LETTER: f64 = 0.56;
 
 pub(crate) fn chart(chart: &LineChart, style: Style) -> String {
-    let (width, height) = style.size();
-    let title = escape(&chart.title);
-    // A page knows the elements it holds; a file has to name its language.
-    let opening = match style {
-        Style::Page => "class=\"plot\"",
-        Style::File => "xmlns=\"http://www.w3.org/2000/svg\" font-family=\"system-ui, sans-serif\"",
-    };
-    let mut svg = format!(
-        "<svg {opening} viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\" font-size=\"{}\">\n",
-        style.font_size()
-    );
+    let mut svg = opened(&chart.title, style);
     Drawing::of(chart, style).draw(&mut svg, chart);
     svg.push_str("</svg>\n");
     svg
 }
 
+/// The element's beginning.
+pub(crate) fn opened(title: &str, style: Style) -> String {
+    let (width, height) = style.size();
+    let title = escape(title);
+    // A page knows the elements it holds; a file has to name its language.
+    let opening = match style {
+        Style::Page => "class=\"plot\"",
+        Style::File => "xmlns=\"http://www.w3.org/2000/svg\" font-family=\"system-ui, sans-serif\"",
+    };
+    format!(
+        "<svg {opening} viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\" font-size=\"{}\">\n",
+        style.font_size()
+    )
+}
+
 /// Axes and the rectangle between them.
-struct Drawing {
-    style: Style,
+pub(crate) struct Drawing {
+    pub(crate) style: Style,
     x: Axis,
     y: Axis,
     left: f64,
@@ -42,7 +47,6 @@ struct Drawing {
 
 impl Drawing {
     fn of(chart: &LineChart, style: Style) -> Self {
-        let (width, height) = style.size();
         let em = style.font_size();
         let xs = chart
             .series
@@ -55,12 +59,19 @@ impl Drawing {
             Some(range) => Axis::fixed(range, 4),
             None => Axis::rounded(ys, 4),
         };
-        let widest = y.ticks().iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0) as f64;
-        let y_label = if chart.y_label.is_empty() { 0.0 } else { 1.5 * em };
         let legend = legend(chart, style).last().map_or(0.0, |(_, row, _)| (*row as f64 + 1.0) * 1.5 * em);
+        Self::new(style, Axis::tight(xs, 5), y, !chart.y_label.is_empty(), legend)
+    }
+
+    /// Room for the title, `legend` units below it, and the labels of the axes.
+    pub(crate) fn new(style: Style, x: Axis, y: Axis, has_y_label: bool, legend: f64) -> Self {
+        let (width, height) = style.size();
+        let em = style.font_size();
+        let widest = y.ticks().iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0) as f64;
+        let y_label = if has_y_label { 1.5 * em } else { 0.0 };
         Self {
             style,
-            x: Axis::tight(xs, 5),
+            x,
             y,
             left: widest * LETTER * em + em + y_label,
             right: width - 1.2 * em,
@@ -70,22 +81,10 @@ impl Drawing {
     }
 
     fn draw(&self, svg: &mut String, chart: &LineChart) {
-        let (ink, soft, em) = (self.style.ink(), self.style.soft(), self.style.font_size());
-        let _ = writeln!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"{:.1}\" font-weight=\"600\" style=\"fill:{ink}\">{}</text>",
-            0.4 * em,
-            1.4 * em,
-            1.15 * em,
-            escape(&chart.title)
-        );
-        self.axes(svg, chart);
+        let (ink, em) = (self.style.ink(), self.style.font_size());
+        self.frame(svg, &chart.title, &chart.x_label, &chart.y_label);
         if chart.series.iter().all(|series| series.points.is_empty()) {
-            let (x, y) = (f64::midpoint(self.left, self.right), f64::midpoint(self.top, self.bottom));
-            let _ = writeln!(
-                svg,
-                "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" style=\"fill:{soft}\">no numbers yet</text>"
-            );
+            self.no_numbers(svg);
         }
         for (index, series) in chart.series.iter().enumerate() {
             self.band(svg, index, series);
@@ -109,8 +108,27 @@ impl Drawing {
         }
     }
 
-    fn axes(&self, svg: &mut String, chart: &LineChart) {
+    pub(crate) fn no_numbers(&self, svg: &mut String) {
+        let soft = self.style.soft();
+        let (x, y) = (f64::midpoint(self.left, self.right), f64::midpoint(self.top, self.bottom));
+        let _ = writeln!(
+            svg,
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" style=\"fill:{soft}\">no numbers yet</text>"
+        );
+    }
+
+    /// Title, axes and their names.
+    pub(crate) fn frame(&self, svg: &mut String, title: &str, x_label: &str, y_label: &str) {
         let (soft, grid, em) = (self.style.soft(), self.style.grid(), self.style.font_size());
+        let _ = writeln!(
+            svg,
+            "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"{:.1}\" font-weight=\"600\" style=\"fill:{}\">{}</text>",
+            0.4 * em,
+            1.4 * em,
+            1.15 * em,
+            self.style.ink(),
+            escape(title)
+        );
         for (tick, label) in self.y.ticks() {
             let y = self.y_at(tick);
             let _ = writeln!(
@@ -139,14 +157,14 @@ impl Drawing {
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" style=\"fill:{soft}\">{}</text>",
             f64::midpoint(self.left, self.right),
             self.bottom + 2.7 * em,
-            escape(&chart.x_label)
+            escape(x_label)
         );
-        if !chart.y_label.is_empty() {
+        if !y_label.is_empty() {
             let (x, y) = (1.1 * em, f64::midpoint(self.top, self.bottom));
             let _ = writeln!(
                 svg,
                 "<text transform=\"translate({x:.1} {y:.1}) rotate(-90)\" text-anchor=\"middle\" style=\"fill:{soft}\">{}</text>",
-                escape(&chart.y_label)
+                escape(y_label)
             );
         }
     }
@@ -195,12 +213,12 @@ impl Drawing {
         }
     }
 
-    fn x_at(&self, x: f64) -> f64 {
+    pub(crate) fn x_at(&self, x: f64) -> f64 {
         self.left + self.x.place(x) * (self.right - self.left)
     }
 
     /// Numbers beyond the range lie on its edge.
-    fn y_at(&self, y: f64) -> f64 {
+    pub(crate) fn y_at(&self, y: f64) -> f64 {
         self.bottom - self.y.place(y).clamp(0.0, 1.0) * (self.bottom - self.top)
     }
 }
@@ -228,7 +246,7 @@ fn dashes(index: usize, series: &Series) -> &'static str {
     if series.dashed || index >= COLOURS { " stroke-dasharray=\"5 4\"" } else { "" }
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

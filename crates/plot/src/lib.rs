@@ -1,6 +1,6 @@
-//! Line charts as SVG: for a report that is one HTML file, and for files beside a Markdown page.
+//! Line charts and scatter charts as SVG: for a report that is one HTML file, and for files beside a Markdown page.
 //!
-//! Owns: ranges, ticks, legend, colours. Must not know: where numbers come from. Read [`LineChart`] first.
+//! Owns: ranges, ticks, legend, colours. Must not know: where numbers come from. Read [`LineChart`] first, then [`ScatterChart`].
 //!
 //! ```
 //! use visionthink_plot::{LineChart, Series, Style};
@@ -13,8 +13,10 @@
 
 mod axis;
 mod draw;
+mod scatter;
 mod style;
 
+pub use scatter::{Mark, Measured, ScatterChart};
 pub use style::{PAGE_CSS, Style};
 
 /// Lines over a common x axis.
