@@ -50,7 +50,13 @@ const ARROWS: &[Row] = &[
     Row {
         folder: "crates/eval",
         package: "visionthink-eval",
-        may_use: &["visionthink-image", "visionthink-protocol", "visionthink-data"],
+        may_use: &[
+            "visionthink-image",
+            "visionthink-protocol",
+            "visionthink-data",
+            "visionthink-reward",
+            "visionthink-judge",
+        ],
         burn: false,
     },
     Row { folder: "crates/plot", package: "visionthink-plot", may_use: &[], burn: false },

@@ -50,23 +50,23 @@ pub struct ShardOf {
 }
 
 impl Part {
-    fn check(self) -> Result<()> {
+    pub(crate) fn check(self) -> Result<()> {
         match self.shard {
             Some(ShardOf { index, of }) if index >= of => Err(EvalError::Shard { index, of }),
             _ => Ok(()),
         }
     }
 
-    fn has(self, row: u64) -> bool {
+    pub(crate) fn has(self, row: u64) -> bool {
         self.shard.is_none_or(|ShardOf { index, of }| row.checked_rem(of) == Some(index))
     }
 
-    fn is_behind(self, row: u64) -> bool {
+    pub(crate) fn is_behind(self, row: u64) -> bool {
         self.limit.is_some_and(|limit| row >= limit)
     }
 
     /// How many of so many rows it has.
-    fn count(self, rows: u64) -> u64 {
+    pub(crate) fn count(self, rows: u64) -> u64 {
         let rows = self.limit.map_or(rows, |limit| rows.min(limit));
         self.shard.map_or(rows, |ShardOf { index, of }| rows.saturating_sub(index).div_ceil(of))
     }

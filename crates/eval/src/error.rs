@@ -136,6 +136,34 @@ pub enum EvalError {
         holder: String,
     },
 
+    /// A folder that is no run of an evaluation.
+    #[error("{}: no `config.toml` here; expected the folder of a run, as `runs/NAME`", folder.display())]
+    NoRun {
+        /// The folder.
+        folder: PathBuf,
+    },
+
+    /// A run that would go on with other settings than it began with.
+    #[error(
+        "{}: the run began with other settings: {}; give `run.name` another value, or set them back",
+        folder.display(), keys.join(", ")
+    )]
+    Changed {
+        /// The folder.
+        folder: PathBuf,
+        /// Every key with both values.
+        keys: Vec<String>,
+    },
+
+    /// Shards that are no parts of one run.
+    #[error("{}: not a shard of this run: {problem}", folder.display())]
+    Shards {
+        /// The folder of the shard.
+        folder: PathBuf,
+        /// Why not.
+        problem: String,
+    },
+
     /// A line of a run's samples that is no record.
     #[error("{}:{line}: not a record: {source}; mend the line, or remove it to ask its sample again", path.display())]
     Record {

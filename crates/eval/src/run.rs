@@ -2,18 +2,39 @@
 //!
 //! Read [`RunFile`] first. What a model answers comes from the caller; see ARCHITECTURE.md, "An evaluation".
 
+mod changes;
 mod compare;
+pub mod export;
 mod file;
+pub mod flops;
+mod folder;
 mod lock;
+mod merge;
+mod page;
+mod questions;
 mod record;
 mod result;
 mod samples;
-mod table;
+mod sheet;
+mod summary;
+#[cfg(test)]
+mod testing;
+mod verdicts;
 
+pub use changes::{Change, Changes};
 pub use compare::{Difference, compare};
-pub use file::{BenchmarkSection, MethodSection, ModelSection, RunFile, RunSection, SyntheticSection};
+pub use file::{
+    BenchmarkSection, GenerationSection, JudgeSection, MethodSection, ModelSection, RunFile, RunSection,
+    SyntheticSection,
+};
+pub use folder::{RunFolder, RunRecords, differing_keys, replace};
 pub use lock::RunLock;
+pub use merge::merge;
+pub use page::{covered, markdown, mean_of_vanilla};
+pub use questions::{Pictures, Question, Questions};
 pub use record::{Answer, Ledger, Outcome, Record, Seconds, Source};
-pub use result::{Coverage, scored};
+pub use result::{Coverage, sample_scores, scored};
 pub use samples::SampleLog;
-pub use table::{Cell, markdown};
+pub use sheet::Scoring;
+pub use summary::{Cell, Means, POOLED, Scope, Summary, Versus, scoring};
+pub use verdicts::Verdicts;

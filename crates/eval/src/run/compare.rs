@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::record::Record;
-use super::result::{copy, row, units};
-use crate::benchmark::Benchmark;
+use super::record::{Answer, Outcome, Record};
+use super::sheet::{Scoring, Sheet};
 use crate::error::Result;
-use crate::score::{Options, Report, score};
-use crate::statistics::{Bootstrap, Discordant, Interval, mcnemar, paired_difference};
+use crate::statistics::{Bootstrap, Discordant, Interval, Units, mcnemar, paired_difference};
 
 /// The first minus the second.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,106 +22,105 @@ pub struct Difference {
     pub score: Interval,
     /// Where every answer is right or wrong: on how many only one is right, and the p-value of McNemar's exact test.
     pub test: Option<(Discordant, f64)>,
-    /// Places of the questions that they score differently.
-    pub differing: Vec<u64>,
+    /// Visual tokens that an answer takes.
+    pub visual_tokens: Interval,
+    /// Wall-clock that an answer takes, in seconds.
+    pub seconds: Interval,
+    /// Benchmark and place of the questions that they score differently.
+    pub differing: Vec<(String, u64)>,
 }
 
-/// Compares the records of one benchmark, paired by their places; `None` where both answered none, or where a judge decides.
+/// Compares the records of two methods, paired by benchmark and place; `None` where they have no scored question in common.
 ///
 /// # Errors
 /// As [`score()`](crate::score()), for a row that the benchmark cannot score.
 pub fn compare(
     first: &[&Record],
     second: &[&Record],
-    metric: Benchmark,
-    options: &Options,
+    scoring: Scoring<'_>,
+    other: Scoring<'_>,
     bootstrap: &Bootstrap,
 ) -> Result<Option<Difference>> {
-    if metric.is_judged() {
-        return Ok(None);
-    }
-    let (first, mut second) = (by_place(first), by_place(second));
-    let in_first = first.len();
-    let in_second = second.len();
-    let pairs: Vec<(u64, Value, Value)> =
+    let (first, mut second) = (by_place(first, scoring), by_place(second, other));
+    let alone = first.len() + second.len();
+    let pairs: Vec<(Place<'_>, Row<'_>, Row<'_>)> =
         first.into_iter().filter_map(|(place, row)| Some((place, row, second.remove(&place)?))).collect();
-    if pairs.is_empty() {
-        return Ok(None);
-    }
-    let of = |side: fn(&(u64, Value, Value)) -> &Value| pairs.iter().map(|pair| side(pair).clone()).collect::<Vec<_>>();
-    let (first, second) = (of(|pair| &pair.1), of(|pair| &pair.2));
-    let (scores, others) = (score(metric, &first, options)?, score(metric, &second, options)?);
-    let resampled = |rows: &[Value], drawn: &[(usize, usize)]| {
-        let rows: Vec<Value> = drawn.iter().map(|(draw, sample)| copy(&rows[*sample], metric, *draw)).collect();
-        Some(score(metric, &rows, options).ok()?.paper_score)
-    };
-    let difference = paired_difference(
-        bootstrap,
-        &units(metric, &first),
-        |drawn| resampled(&first, drawn),
-        |drawn| resampled(&second, drawn),
+    let rows = (
+        pairs.iter().map(|(_, one, _)| one.0.clone()).collect(),
+        pairs.iter().map(|(_, _, other)| other.0.clone()).collect(),
     );
-    let answers: Vec<(Option<f64>, Option<f64>)> =
-        scores.samples.iter().zip(&others.samples).map(|(first, second)| (first.score, second.score)).collect();
-    let differing = pairs.iter().zip(&answers).filter(|(_, (first, second))| first != second);
-    Ok(difference.map(|score| Difference {
+    let sheets = (Sheet::new(scoring, rows.0)?, Sheet::new(other, rows.1)?);
+    let (Some(scores), Some(others)) = sheets else { return Ok(None) };
+    let score =
+        paired_difference(bootstrap, &scores.units(), |drawn| scores.aggregate(drawn), |drawn| others.aggregate(drawn));
+    let cost = |of: fn(&Answer) -> f64| {
+        let differences: Vec<f64> = pairs.iter().map(|(_, one, other)| of(one.1) - of(other.1)).collect();
+        mean(&differences, bootstrap)
+    };
+    let costs = cost(|answer| answer.ledger.visual_tokens as f64).zip(cost(|answer| answer.seconds.share));
+    let (Some(score), Some((visual_tokens, seconds))) = (score, costs) else { return Ok(None) };
+    let samples = scores.report.samples.iter().zip(&others.report.samples);
+    let differing = pairs.iter().zip(samples).filter(|(_, (one, other))| one.score != other.score);
+    Ok(Some(Difference {
         common: pairs.len(),
-        alone: in_first + in_second - 2 * pairs.len(),
-        score: Interval { value: scores.paper_score - others.paper_score, ..score },
-        test: right_or_wrong(&scores).zip(right_or_wrong(&others)).map(|(first, second)| {
+        alone: alone - 2 * pairs.len(),
+        score: Interval { value: scores.report.paper_score - others.report.paper_score, ..score },
+        test: scores.right_or_wrong().zip(others.right_or_wrong()).map(|(first, second)| {
             let discordant = Discordant::of(first.into_iter().zip(second));
             (discordant, mcnemar(discordant))
         }),
-        differing: differing.map(|(pair, _)| pair.0).collect(),
+        visual_tokens,
+        seconds,
+        differing: differing.map(|(((benchmark, place), ..), _)| ((*benchmark).to_owned(), *place)).collect(),
     }))
 }
 
-fn by_place(records: &[&Record]) -> BTreeMap<u64, Value> {
-    records.iter().filter_map(|record| Some((record.source.index, row(record)?))).collect()
+/// The mean of numbers, one a sample, with its interval; `None` of none.
+pub(super) fn mean(numbers: &[f64], bootstrap: &Bootstrap) -> Option<Interval> {
+    let mean = |drawn: &[(usize, usize)]| {
+        Some(drawn.iter().map(|(_, sample)| numbers[*sample]).sum::<f64>() / drawn.len() as f64)
+    };
+    bootstrap.interval(&Units::single(numbers.len()), mean)
 }
 
-/// `None` where an answer can be half right, or only a judge can tell.
-fn right_or_wrong(report: &Report) -> Option<Vec<bool>> {
-    let right = |score: f64| if score == 1.0 { Some(true) } else { (score == 0.0).then_some(false) };
-    report.samples.iter().map(|sample| right(sample.score?)).collect()
+/// Benchmark and place in it.
+type Place<'a> = (&'a str, u64);
+
+/// What is scored, and the answer.
+type Row<'a> = (Value, &'a Answer);
+
+fn by_place<'a>(records: &[&'a Record], scoring: Scoring<'_>) -> BTreeMap<Place<'a>, Row<'a>> {
+    let row = |record: &&'a Record| {
+        let Outcome::Answered { answer } = &record.outcome else { return None };
+        Some(((record.source.benchmark.as_str(), record.source.index), (scoring.row(record)?, answer)))
+    };
+    records.iter().filter_map(row).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-    use visionthink_protocol::Decision;
-
     use super::*;
-    use crate::run::record::{Answer, Ledger, Outcome, Seconds, Source};
-
-    /// The `index`-th question, whose answer is `yes`.
-    fn answered(index: u64, text: &str) -> Record {
-        let [model, method, benchmark] = ["m", "full", "b"].map(str::to_owned);
-        let answer = Answer {
-            text: text.into(),
-            decision: Decision::None,
-            turns: vec![text.into()],
-            ledger: Ledger::default(),
-            seconds: Seconds::default(),
-        };
-        let (source, row) = (Source { model, method, benchmark, index }, json!({ "answer": "yes" }));
-        Record { source, id: index.to_string(), question: "Is it?".into(), row, outcome: Outcome::Answered { answer } }
-    }
+    use crate::run::testing::answered;
+    use crate::run::verdicts::Verdicts;
+    use crate::score::Options;
 
     fn compared(metric: &str, first: &[Record], second: &[Record]) -> Option<Difference> {
         let bootstrap = Bootstrap { resamples: 500, seed: 1, level: 0.95 };
         let (first, second): (Vec<_>, Vec<_>) = (first.iter().collect(), second.iter().collect());
-        compare(&first, &second, metric.parse().unwrap(), &Options::default(), &bootstrap).unwrap()
+        let (options, verdicts) = (Options::default(), Verdicts::default());
+        let scoring = Scoring { metric: metric.parse().unwrap(), options: &options, verdicts: &verdicts };
+        compare(&first, &second, scoring, scoring, &bootstrap).unwrap()
     }
 
     #[test]
     fn only_common_questions_are_compared_and_the_others_counted() {
         // 0..10 by the first, 2..12 by the second: eight in common, of which the second has six wrong.
-        let first: Vec<_> = (0..10).map(|index| answered(index, "yes")).collect();
-        let second: Vec<_> = (2..12).map(|index| answered(index, if index < 8 { "no" } else { "yes" })).collect();
+        let first: Vec<_> = (0..10).map(|index| answered("full", index, "yes")).collect();
+        let second: Vec<_> =
+            (2..12).map(|index| answered("adaptive", index, if index < 8 { "no" } else { "yes" })).collect();
         let found = compared("own-exact", &first, &second).unwrap();
         assert_eq!((found.common, found.alone, found.score.value), (8, 4, 75.0));
-        assert_eq!(found.differing, (2..8).collect::<Vec<_>>());
+        assert_eq!(found.differing, (2..8).map(|place| ("b".to_owned(), place)).collect::<Vec<_>>());
         let (discordant, p) = found.test.unwrap();
         assert_eq!(discordant, Discordant { only_first: 6, only_second: 0 });
         assert!((p - 2.0 / 64.0).abs() < 1e-12, "{p}");
@@ -131,8 +128,19 @@ mod tests {
     }
 
     #[test]
+    fn what_answers_cost_is_compared_on_the_same_questions() {
+        // 16 tokens a question against 4 and 20 in turn: 12 on average; a quarter of a second a token.
+        let first: Vec<_> = (0..4).map(|index| answered("full", index, "yes")).collect();
+        let second: Vec<_> = (0..4).map(|index| answered("adaptive", index, "yes")).collect();
+        let found = compared("own-exact", &first, &second).unwrap();
+        assert_eq!((found.visual_tokens.value, found.seconds.value), (4.0, 1.0));
+        assert!(found.visual_tokens.low <= 4.0 && found.visual_tokens.high >= 4.0, "{:?}", found.visual_tokens);
+    }
+
+    #[test]
     fn a_method_does_not_differ_from_itself() {
-        let records: Vec<_> = (0..9).map(|index| answered(index, if index % 2 == 0 { "yes" } else { "no" })).collect();
+        let records: Vec<_> =
+            (0..9).map(|index| answered("full", index, if index % 2 == 0 { "yes" } else { "no" })).collect();
         let found = compared("own-exact", &records, &records).unwrap();
         assert_eq!(found.score, Interval { value: 0.0, low: 0.0, high: 0.0 });
         assert_eq!(found.test.map(|(_, p)| p), Some(1.0));
@@ -141,9 +149,10 @@ mod tests {
 
     #[test]
     fn answers_that_can_be_half_right_have_no_test_of_right_and_wrong() {
-        let found = compared("own-anls", &[answered(0, "yess")], &[answered(0, "yes")]).unwrap();
+        let one = |index, text| answered("full", index, text);
+        let found = compared("own-anls", &[one(0, "yess")], &[one(0, "yes")]).unwrap();
         assert_eq!(found.test, None);
         assert!((found.score.value + 25.0).abs() < 1e-9, "{:?}", found.score);
-        assert_eq!(compared("own-anls", &[answered(0, "yes")], &[answered(1, "yes")]), None);
+        assert_eq!(compared("own-anls", &[one(0, "yes")], &[one(1, "yes")]), None);
     }
 }

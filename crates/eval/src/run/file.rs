@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use visionthink_data::world::Family;
-use visionthink_protocol::Mode;
+use visionthink_judge::JudgeEndpoint;
+use visionthink_protocol::{Mode, ProfileName};
 
 use crate::benchmark::Benchmark;
 use crate::benchmarks;
 use crate::error::{EvalError, Result};
+use crate::question::Task;
 use crate::statistics::Bootstrap;
 
 /// What is asked of which models, and how.
@@ -18,8 +20,13 @@ use crate::statistics::Bootstrap;
 pub struct RunFile {
     /// Where it is written.
     pub run: RunSection,
-    /// How intervals are drawn.
+    /// How answers are generated.
+    pub generation: GenerationSection,
+    /// How intervals are drawn. May be changed when a run goes on.
     pub bootstrap: Bootstrap,
+    /// Who decides where a benchmark needs a judge; without it such answers stay unjudged. May be changed likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeSection>,
     /// Who answers.
     #[serde(rename = "model")]
     pub models: Vec<ModelSection>,
@@ -43,6 +50,26 @@ pub struct RunSection {
     pub seed: u64,
 }
 
+/// How answers are generated, whatever the benchmark.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenerationSection {
+    /// Longest reply, in tokens; VisionThink's own runs allow 8192.
+    pub max_new_tokens: usize,
+    /// 0 is greedy.
+    pub temperature: f64,
+    /// Answers that are made together.
+    pub max_rows: usize,
+}
+
+/// A judge over HTTP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgeSection {
+    /// Which server and model, and with how much patience.
+    pub endpoint: JudgeEndpoint,
+}
+
 /// Who answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,16 +78,25 @@ pub struct ModelSection {
     pub name: String,
     /// `micro`, a folder, or `hf:ORGANISATION/NAME`.
     pub source: String,
+    /// An adapter of it, in the layout of PEFT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<PathBuf>,
+    /// Its prompts; without it those that the checkpoint names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileName>,
 }
 
 /// How pictures are shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MethodSection {
     /// Its name in reports.
     pub name: String,
     /// Which image the model sees, and whether it may ask for another.
     pub mode: Mode,
+    /// Down-sampling: in mode `full`, the share of the pixels that pictures keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixels: Option<f64>,
 }
 
 /// What is asked: either `dataset` with `data`, or `synthetic`.
@@ -72,9 +108,15 @@ pub struct BenchmarkSection {
     /// A data set that [`benchmarks::find`] knows; `own` for questions of your own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
-    /// A folder, a file, or `hf:ORGANISATION/NAME`.
+    /// A folder with the files of the Hub, or a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<String>,
+    pub data: Option<PathBuf>,
+    /// The split; without it the one that the paper measures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+    /// The way to ask, by its name in lmms-eval; without it the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// Pictures that are drawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthetic: Option<SyntheticSection>,
@@ -91,10 +133,10 @@ pub struct BenchmarkSection {
 pub struct SyntheticSection {
     /// Which families.
     pub families: Vec<Family>,
-    /// Questions a family.
+    /// Questions a family and seed.
     pub questions: u64,
-    /// Seed of the pictures and questions.
-    pub seed: u64,
+    /// Seeds of the pictures and questions.
+    pub seeds: Vec<u64>,
 }
 
 impl RunFile {
@@ -140,11 +182,40 @@ impl RunFile {
         if !(level > 0.0 && level < 1.0) {
             found.push(format!("`bootstrap.level` is {level}, expected a share between 0 and 1, as 0.95"));
         }
+        let GenerationSection { max_new_tokens, temperature, max_rows } = self.generation;
+        for (key, value) in [("max_new_tokens", max_new_tokens), ("max_rows", max_rows)] {
+            if value == 0 {
+                found.push(format!("`generation.{key}` is 0, expected at least 1"));
+            }
+        }
+        if !(temperature.is_finite() && temperature >= 0.0) {
+            found.push(format!("`generation.temperature` is {temperature}, expected 0 or more; 0 is greedy"));
+        }
+        if let Some(judge) = &self.judge {
+            found.extend(judge.endpoint.problems("judge.endpoint"));
+        }
+        self.methods.iter().for_each(|method| method.problems(&mut found));
         names("model", self.models.iter().map(|section| section.name.as_str()), &mut found);
         names("method", self.methods.iter().map(|section| section.name.as_str()), &mut found);
         names("benchmark", self.benchmarks.iter().map(|section| section.name.as_str()), &mut found);
         self.benchmarks.iter().for_each(|benchmark| benchmark.problems(&mut found));
         found
+    }
+}
+
+impl MethodSection {
+    fn problems(&self, found: &mut Vec<String>) {
+        let Some(pixels) = self.pixels else { return };
+        let name = &self.name;
+        if !(pixels > 0.0 && pixels <= 1.0) {
+            found.push(format!("method `{name}`: `pixels` is {pixels}, expected a share above 0, at most 1"));
+        }
+        if self.mode != Mode::Full {
+            found.push(format!(
+                "method `{name}`: `pixels` goes with mode `full`, found `{}`, which chooses its own size",
+                self.mode
+            ));
+        }
     }
 }
 
@@ -154,7 +225,7 @@ impl BenchmarkSection {
         match (&self.dataset, &self.data, &self.synthetic) {
             (Some(_), Some(_), None) | (None, None, Some(_)) => {}
             (Some(_), None, None) => {
-                found.push(format!("benchmark `{name}` has `dataset` but no `data`; expected a folder, a file or `hf:ORGANISATION/NAME`"));
+                found.push(format!("benchmark `{name}` has `dataset` but no `data`; expected a folder or a file"));
             }
             _ => found.push(format!("benchmark `{name}` needs either `dataset` with `data`, or `synthetic`")),
         }
@@ -172,13 +243,20 @@ impl BenchmarkSection {
             }
             _ => {}
         }
+        if let Some(Err(error)) = self.task.as_deref().map(str::parse::<Task>) {
+            found.push(format!("benchmark `{name}`: {error}"));
+        }
         if self.limit == Some(0) {
             found
                 .push(format!("benchmark `{name}`: `limit` is 0, expected at least 1; leave it out to ask everything"));
         }
-        if self.synthetic.as_ref().is_some_and(|drawn| drawn.families.is_empty() || drawn.questions == 0) {
+        if self
+            .synthetic
+            .as_ref()
+            .is_some_and(|drawn| drawn.families.is_empty() || drawn.questions == 0 || drawn.seeds.is_empty())
+        {
             found.push(format!(
-                "benchmark `{name}`: `synthetic` draws nothing; expected a family and at least 1 question"
+                "benchmark `{name}`: `synthetic` draws nothing; expected a family, a seed and at least 1 question"
             ));
         }
     }
@@ -212,10 +290,11 @@ fn names<'a>(kind: &str, names: impl Iterator<Item = &'a str>, found: &mut Vec<S
 mod tests {
     use super::*;
 
-    const GOOD: &str = "[run]\nname = 'a'\nout = 'runs'\nseed = 1\n[bootstrap]\nresamples = 100\nseed = 2\nlevel = 0.95\n\
+    const GOOD: &str = "[run]\nname = 'a'\nout = 'runs'\nseed = 1\n\
+        [generation]\nmax_new_tokens = 32\ntemperature = 0.0\nmax_rows = 8\n[bootstrap]\nresamples = 100\nseed = 2\nlevel = 0.95\n\
         [[model]]\nname = 'micro'\nsource = 'micro'\n[[method]]\nname = 'full'\nmode = 'full'\n\
         [[benchmark]]\nname = 'charts'\ndataset = 'chartqa'\ndata = 'data/chartqa'\nmetric = 'chartqa'\n\
-        [[benchmark]]\nname = 'drawn'\nmetric = 'own-exact'\nsynthetic = { families = ['scene'], questions = 5, seed = 3 }\n";
+        [[benchmark]]\nname = 'drawn'\nmetric = 'own-exact'\nsynthetic = { families = ['scene'], questions = 5, seeds = [3] }\n";
 
     fn error(text: &str) -> String {
         RunFile::from_toml(text, Path::new("eval.toml")).unwrap_err().to_string()
@@ -243,6 +322,28 @@ mod tests {
         ] {
             assert!(message.contains(part), "{part}: {message}");
         }
+    }
+
+    #[test]
+    fn a_share_of_pixels_is_a_share_and_of_the_full_image() {
+        let down = GOOD.replace("mode = 'full'", "mode = 'full'\npixels = 0.5");
+        assert_eq!(RunFile::from_toml(&down, Path::new("eval.toml")).unwrap().methods[0].pixels, Some(0.5));
+        assert!(error(&down.replace("0.5", "1.5")).contains("`pixels` is 1.5, expected a share above 0"));
+        let message = error(&down.replace("mode = 'full'", "mode = 'adaptive'"));
+        assert!(message.contains("`pixels` goes with mode `full`, found `adaptive`"), "{message}");
+    }
+
+    #[test]
+    fn a_judge_is_an_endpoint_and_its_faults_are_told_with_the_others() {
+        let judged = format!("{GOOD}[judge.endpoint]\nkind = 'openai'\nurl = 'http://localhost:1/v1'\nmodel = 'm'\n");
+        let run = RunFile::from_toml(&judged, Path::new("eval.toml")).unwrap();
+        assert_eq!(run.judge.unwrap().endpoint.model, "m");
+        let message =
+            error(&judged.replace("http://localhost:1/v1", "localhost").replace("max_rows = 8", "max_rows = 0"));
+        assert!(
+            message.contains("`judge.endpoint.url`") && message.contains("`generation.max_rows` is 0"),
+            "{message}"
+        );
     }
 
     #[test]

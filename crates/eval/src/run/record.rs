@@ -59,7 +59,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
-    /// The last reply, which is scored.
+    /// The answer as the protocol takes it out of the last reply, which is scored; empty where there is none.
     pub text: String,
     /// What the first turn turned out to be.
     pub decision: Decision,
@@ -89,8 +89,10 @@ pub struct Ledger {
     pub prefilled_tokens: u64,
     /// Prompt tokens whose keys and values were reused.
     pub reused_tokens: u64,
-    /// Floating-point operations, counted.
+    /// Floating-point operations, counted; see [`flops`](super::flops).
     pub flops: f64,
+    /// The same of its prompts alone, by the formula of papers on pruning; see [`flops::by_formula`](super::flops::by_formula).
+    pub flops_by_formula: f64,
 }
 
 /// Wall-clock by phase. Answers that were made together share passes, so their times overlap.
@@ -107,4 +109,6 @@ pub struct Seconds {
     pub decode: f64,
     /// From submission to end.
     pub total: f64,
+    /// Since the answer before it in the same run: what a benchmark took is the sum over its answers.
+    pub share: f64,
 }

@@ -1,13 +1,13 @@
 //! The score of one model by one method on one benchmark, and over how much of it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::record::{Outcome, Record};
-use crate::benchmark::Benchmark;
+use super::sheet::{Scoring, Sheet};
 use crate::error::Result;
-use crate::score::{Options, score};
-use crate::statistics::{Bootstrap, Interval, Units};
+use crate::statistics::{Bootstrap, Interval};
 
 /// What became of the samples that were planned. None is lost between them: they add up to `planned`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -15,8 +15,10 @@ use crate::statistics::{Bootstrap, Interval, Units};
 pub struct Coverage {
     /// All samples of the part that is measured.
     pub planned: usize,
-    /// Answered, and so scored unless a judge has to.
-    pub answered: usize,
+    /// Answered and scored.
+    pub scored: usize,
+    /// Answered, and the judge that has to decide has not.
+    pub unjudged: usize,
     /// Not to be asked or scored.
     pub defective: usize,
     /// The engine failed on them.
@@ -27,11 +29,14 @@ pub struct Coverage {
 
 impl Coverage {
     /// Counts the outcomes of a combination of which so many samples are planned.
-    pub fn of(records: &[&Record], planned: usize) -> Self {
+    pub fn of(records: &[&Record], planned: usize, scoring: Scoring<'_>) -> Self {
         let count = |kind: fn(&Outcome) -> bool| records.iter().filter(|record| kind(&record.outcome)).count();
+        let answered = count(|outcome| matches!(outcome, Outcome::Answered { .. }));
+        let scored = records.iter().filter(|record| scoring.row(record).is_some()).count();
         Self {
             planned,
-            answered: count(|outcome| matches!(outcome, Outcome::Answered { .. })),
+            scored,
+            unjudged: answered - scored,
             defective: count(|outcome| matches!(outcome, Outcome::Defective { .. })),
             failed: count(|outcome| matches!(outcome, Outcome::Failed { .. })),
             missing: planned.saturating_sub(records.len()),
@@ -40,89 +45,46 @@ impl Coverage {
 
     /// Whether a score speaks for all that can be asked.
     pub fn is_complete(self) -> bool {
-        self.failed == 0 && self.missing == 0
+        self.failed == 0 && self.missing == 0 && self.unjudged == 0
     }
 }
 
-/// The score over what was answered, with its interval; `None` where nothing was, or where a judge decides.
+/// The score over what was answered and judged, with its interval; `None` where nothing was.
 ///
 /// A score over less than was planned is told apart by [`Coverage`], which reports print beside it.
 ///
 /// # Errors
 /// As [`score()`](crate::score()), for a row that the benchmark cannot score.
-pub fn scored(
-    records: &[&Record],
-    metric: Benchmark,
-    options: &Options,
-    bootstrap: &Bootstrap,
-) -> Result<Option<Interval>> {
-    if metric.is_judged() {
-        return Ok(None);
-    }
-    let rows: Vec<Value> = records.iter().filter_map(|record| row(record)).collect();
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let report = score(metric, &rows, options)?;
-    let again = |drawn: &[(usize, usize)]| {
-        let rows: Vec<Value> = drawn.iter().map(|(draw, sample)| copy(&rows[*sample], metric, *draw)).collect();
-        Some(score(metric, &rows, options).ok()?.paper_score)
-    };
-    let interval = bootstrap.interval(&units(metric, &rows), again);
+pub fn scored(records: &[&Record], scoring: Scoring<'_>, bootstrap: &Bootstrap) -> Result<Option<Interval>> {
+    let rows = records.iter().filter_map(|record| scoring.row(record)).collect();
+    let Some(sheet) = Sheet::new(scoring, rows)? else { return Ok(None) };
+    let interval = bootstrap.interval(&sheet.units(), |drawn| sheet.aggregate(drawn));
     // The copies of the first pass are all samples once, so this is the same number up to the order of a sum.
-    Ok(interval.map(|interval| Interval { value: report.paper_score, ..interval }))
+    Ok(interval.map(|interval| Interval { value: sheet.report.paper_score, ..interval }))
 }
 
-pub(super) fn row(record: &Record) -> Option<Value> {
-    let Outcome::Answered { answer } = &record.outcome else {
-        return None;
-    };
-    let mut row = record.row.clone();
-    row.as_object_mut()?.insert("prediction".to_owned(), answer.text.clone().into());
-    Some(row)
-}
-
-/// MMBench counts the rotations of a question from a million upwards.
-const ROTATION: u64 = 1_000_000;
-
-pub(super) fn units(metric: Benchmark, rows: &[Value]) -> Units {
-    let named = |fields: &[&str]| {
-        let name = |row: &Value| fields.iter().map(|field| row[*field].to_string()).collect::<Vec<_>>();
-        Units::named(&rows.iter().map(name).collect::<Vec<_>>())
-    };
-    match metric {
-        Benchmark::Mme => named(&["category", "question_id"]),
-        // Figures and questions cross inside a set.
-        Benchmark::HallusionBench | Benchmark::HallusionBenchYesNo => named(&["category", "subcategory", "set_id"]),
-        Benchmark::MmBench => Units::named(
-            &rows.iter().map(|row| row["index"].as_u64().map(|index| index % ROTATION)).collect::<Vec<_>>(),
-        ),
-        _ => Units::single(rows.len()),
-    }
-}
-
-/// A row as a question of its own, however often its unit is drawn.
-pub(super) fn copy(row: &Value, metric: Benchmark, draw: usize) -> Value {
-    let mut row = row.clone();
-    let renamed = |value: &Value| json!(format!("{value} drawn {draw}"));
-    match metric {
-        Benchmark::Mme => row["question_id"] = renamed(&row["question_id"]),
-        Benchmark::HallusionBench | Benchmark::HallusionBenchYesNo => row["set_id"] = renamed(&row["set_id"]),
-        Benchmark::MmBench => {
-            let rotation = row["index"].as_u64().unwrap_or(0) / ROTATION;
-            row["index"] = json!(rotation * ROTATION + draw as u64 % ROTATION);
-        }
-        _ => {}
-    }
-    row
+/// The score of each answer, by its place; `None` where only a judge could tell.
+///
+/// # Errors
+/// As [`score()`](crate::score()), for a row that the benchmark cannot score.
+pub fn sample_scores(records: &[&Record], scoring: Scoring<'_>) -> Result<BTreeMap<u64, Option<f64>>> {
+    let (places, rows) = records
+        .iter()
+        .filter_map(|record| Some((record.source.index, scoring.row(record)?)))
+        .unzip::<_, _, Vec<_>, Vec<_>>();
+    let Some(sheet) = Sheet::new(scoring, rows)? else { return Ok(BTreeMap::new()) };
+    Ok(places.into_iter().zip(sheet.report.samples.iter().map(|sample| sample.score)).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
     use visionthink_protocol::Decision;
 
     use super::*;
     use crate::run::record::{Answer, Ledger, Seconds, Source};
+    use crate::run::verdicts::Verdicts;
+    use crate::score::Options;
 
     const BOOTSTRAP: Bootstrap = Bootstrap { resamples: 400, seed: 3, level: 0.95 };
 
@@ -140,8 +102,13 @@ mod tests {
     }
 
     fn interval(metric: &str, records: &[Record]) -> Option<Interval> {
+        judged(metric, records, &Verdicts::default()).0
+    }
+
+    fn judged(metric: &str, records: &[Record], verdicts: &Verdicts) -> (Option<Interval>, Coverage) {
         let records: Vec<&Record> = records.iter().collect();
-        scored(&records, metric.parse().unwrap(), &Options::default(), &BOOTSTRAP).unwrap()
+        let scoring = Scoring { metric: metric.parse().unwrap(), options: &Options::default(), verdicts };
+        (scored(&records, scoring, &BOOTSTRAP).unwrap(), Coverage::of(&records, records.len(), scoring))
     }
 
     #[test]
@@ -176,15 +143,28 @@ mod tests {
         let other = |outcome| Record { outcome, ..answer.clone() };
         let failed = other(Outcome::Failed { problem: "no memory".into() });
         let defective = other(Outcome::Defective { problem: "no image".into() });
-        let found = Coverage::of(&[&answer, &failed, &defective], 5);
-        assert_eq!(found, Coverage { planned: 5, answered: 1, defective: 1, failed: 1, missing: 2 });
+        let (options, verdicts) = (Options::default(), Verdicts::default());
+        let scoring = Scoring { metric: "own-exact".parse().unwrap(), options: &options, verdicts: &verdicts };
+        let found = Coverage::of(&[&answer, &failed, &defective], 5, scoring);
+        assert_eq!(found, Coverage { planned: 5, scored: 1, unjudged: 0, defective: 1, failed: 1, missing: 2 });
         assert!(!found.is_complete());
-        assert!(Coverage::of(&[&answer, &defective], 2).is_complete());
+        assert!(Coverage::of(&[&answer, &defective], 2, scoring).is_complete());
     }
 
     #[test]
-    fn what_a_judge_decides_has_no_score_yet() {
-        assert_eq!(interval("mathverse", &[answered(0, json!({ "answer": "x" }), "1")]), None);
+    fn what_a_judge_decides_is_scored_as_far_as_it_was_judged_and_says_how_far() {
+        let records: Vec<Record> = (0..3).map(|index| answered(index, json!({ "answer": "x" }), "1")).collect();
+        let mut verdicts = Verdicts::default();
+        let (none, coverage) = judged("mathverse", &records, &verdicts);
+        assert_eq!((none, coverage.unjudged, coverage.is_complete()), (None, 3, false));
+        verdicts.insert(records[0].source.clone(), true);
+        verdicts.insert(records[2].source.clone(), false);
+        let (half, coverage) = judged("mathverse", &records, &verdicts);
+        assert_eq!((half.map(|found| found.value), coverage.scored, coverage.unjudged), (Some(50.0), 2, 1));
+    }
+
+    #[test]
+    fn nothing_has_no_score() {
         assert_eq!(interval("own-exact", &[]), None);
         assert_eq!(
             interval("own-exact", &[answered(0, json!({ "answer": "x" }), "x")]).map(|found| found.value),

@@ -28,16 +28,7 @@ impl SampleLog {
         if whole < bytes.len() {
             file.file_mut().set_len(whole as u64)?;
         }
-        let mut records = BTreeMap::new();
-        let lines = bytes[..whole].split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.is_empty());
-        for (line, number) in lines {
-            let record: Record = serde_json::from_slice(line).map_err(|source| EvalError::Record {
-                path: path.to_owned(),
-                line: number,
-                source,
-            })?;
-            records.insert(record.source.clone(), record);
-        }
+        let records = parse(&bytes[..whole], path)?;
         Ok(Self { path: path.to_owned(), file, records })
     }
 
@@ -65,6 +56,22 @@ impl SampleLog {
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values()
     }
+}
+
+/// The records in the bytes of a file, what stands behind the last line break left out.
+pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<BTreeMap<Source, Record>> {
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let mut records = BTreeMap::new();
+    let lines = bytes[..whole].split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.is_empty());
+    for (line, number) in lines {
+        let record: Record = serde_json::from_slice(line).map_err(|source| EvalError::Record {
+            path: path.to_owned(),
+            line: number,
+            source,
+        })?;
+        records.insert(record.source.clone(), record);
+    }
+    Ok(records)
 }
 
 #[cfg(test)]

@@ -1,0 +1,326 @@
+//! All numbers of a run: each method on each benchmark, and where methods differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use visionthink_protocol::{Decision, Mode};
+
+use super::compare::{Difference, compare, mean};
+use super::file::RunFile;
+use super::folder::RunRecords;
+use super::record::{Answer, Outcome, Record};
+use super::result::{Coverage, scored};
+use super::sheet::Scoring;
+use super::verdicts::Verdicts;
+use crate::benchmark::Benchmark;
+use crate::error::Result;
+use crate::score::Options;
+use crate::statistics::Interval;
+
+/// Benchmarks that share a rule for questions of one's own, taken together.
+pub const POOLED: &str = "all";
+
+/// Which questions a number is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Scope {
+    /// Name of the benchmark, or [`POOLED`].
+    pub benchmark: String,
+    /// Of drawn pictures, only the questions that need the full image, or only those that do not.
+    pub needs_full: Option<bool>,
+}
+
+/// One model by one method on one scope.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cell {
+    /// Name of the model.
+    pub model: String,
+    /// Name of the method.
+    pub method: String,
+    /// Which questions.
+    pub scope: Scope,
+    /// What became of its samples.
+    pub coverage: Coverage,
+    /// The benchmark's number, if there is one.
+    pub score: Option<Interval>,
+    /// Share of first turns that ask for the full image.
+    pub calls: Option<f64>,
+    /// Visual tokens an answer.
+    pub visual_tokens: Option<Interval>,
+    /// Wall-clock an answer, in seconds.
+    pub seconds: Option<Interval>,
+    /// Means over answers.
+    pub means: Option<Means>,
+}
+
+/// Means over answers of the ledger and of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of `Ledger` and `Seconds`, which say what they are")]
+pub struct Means {
+    pub patches_encoded: f64,
+    pub visual_tokens_per_layer: f64,
+    pub visual_kv_entries: f64,
+    pub generated_tokens: f64,
+    pub prefilled_tokens: f64,
+    pub reused_tokens: f64,
+    pub flops: f64,
+    pub flops_by_formula: f64,
+    pub image_seconds: f64,
+    pub vision_seconds: f64,
+    pub prefill_seconds: f64,
+    pub decode_seconds: f64,
+    pub total_seconds: f64,
+}
+
+/// Two methods of one model on the questions that both answered: the first minus the second.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Versus {
+    /// Name of the model.
+    pub model: String,
+    /// Which questions.
+    pub scope: Scope,
+    /// Name of the method.
+    pub method: String,
+    /// Name of the method it is held against.
+    pub against: String,
+    /// The first minus the second.
+    pub difference: Difference,
+}
+
+/// All numbers of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// By model, scope and method, methods in the order of the run file.
+    pub cells: Vec<Cell>,
+    /// Each method against the first one, and each adaptive method against every other.
+    pub versus: Vec<Versus>,
+}
+
+impl Summary {
+    /// Works all numbers out.
+    ///
+    /// # Errors
+    /// As [`score()`](crate::score()), for a row that its benchmark cannot score.
+    pub fn of(run: &RunRecords) -> Result<Self> {
+        let mut summary = Self { cells: Vec::new(), versus: Vec::new() };
+        let options = Options::default();
+        for model in &run.run.models {
+            for (scope, metric) in scopes(run) {
+                let scoring = Scoring { metric, options: &options, verdicts: &run.verdicts };
+                summary.add(run, &model.name, &scope, scoring)?;
+            }
+        }
+        Ok(summary)
+    }
+
+    /// The cell of a model, method and scope.
+    pub fn cell(&self, model: &str, method: &str, scope: &Scope) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.model == model && cell.method == method && cell.scope == *scope)
+    }
+
+    fn add(&mut self, run: &RunRecords, model: &str, scope: &Scope, scoring: Scoring<'_>) -> Result<()> {
+        let of_model: Vec<&Record> =
+            run.records.iter().filter(|record| record.source.model == model && scope.has(record)).collect();
+        let planned = scope.planned(&of_model, &run.planned);
+        let bootstrap = &run.run.bootstrap;
+        let mut by_method = Vec::new();
+        for method in &run.run.methods {
+            let records: Vec<&Record> =
+                of_model.iter().copied().filter(|record| record.source.method == method.name).collect();
+            let answers: Vec<&Answer> = records.iter().filter_map(|record| answer(record)).collect();
+            let each = |of: fn(&Answer) -> f64| mean(&answers.iter().map(|one| of(one)).collect::<Vec<_>>(), bootstrap);
+            self.cells.push(Cell {
+                model: model.to_owned(),
+                method: method.name.clone(),
+                scope: scope.clone(),
+                coverage: Coverage::of(&records, planned, scoring),
+                score: scored(&records, scoring, bootstrap)?,
+                calls: plain_mean(&answers, |one| f64::from(one.decision == Decision::Resize)),
+                visual_tokens: each(|one| one.ledger.visual_tokens as f64),
+                seconds: each(|one| one.seconds.share),
+                means: Means::of(&answers),
+            });
+            by_method.push((method, records));
+        }
+        for (place, (method, records)) in by_method.iter().enumerate() {
+            for (other_place, (other, others)) in by_method.iter().enumerate() {
+                let is_vanilla = other_place == 0;
+                let is_adaptive =
+                    method.mode == Mode::Adaptive && (other.mode != Mode::Adaptive || other_place < place);
+                if place == other_place || !(is_vanilla || is_adaptive) {
+                    continue;
+                }
+                if let Some(difference) = compare(records, others, scoring, scoring, bootstrap)? {
+                    let (method, against) = (method.name.clone(), other.name.clone());
+                    self.versus.push(Versus {
+                        model: model.to_owned(),
+                        scope: scope.clone(),
+                        method,
+                        against,
+                        difference,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Scope {
+    /// All questions of a benchmark.
+    pub fn benchmark(name: &str) -> Self {
+        Self { benchmark: name.to_owned(), needs_full: None }
+    }
+
+    /// Whether it is one benchmark as a whole.
+    pub fn is_benchmark(&self) -> bool {
+        self.needs_full.is_none() && self.benchmark != POOLED
+    }
+
+    fn has(&self, record: &Record) -> bool {
+        (self.benchmark == POOLED || record.source.benchmark == self.benchmark)
+            && self.needs_full.is_none_or(|need| needs_full(record) == Some(need))
+    }
+
+    /// A part of a benchmark is known by what any method has been asked of it.
+    fn planned(&self, records: &[&Record], planned: &BTreeMap<String, u64>) -> usize {
+        if self.needs_full.is_some() {
+            let places = records.iter().map(|record| (&record.source.benchmark, record.source.index));
+            return places.collect::<BTreeSet<_>>().len();
+        }
+        let of = |(name, count): (&String, &u64)| {
+            let counts = self.benchmark == POOLED || *name == self.benchmark;
+            if counts { usize::try_from(*count).unwrap_or(usize::MAX) } else { 0 }
+        };
+        planned.iter().map(of).fold(0, usize::saturating_add)
+    }
+}
+
+/// Whether a drawn question needs the full image.
+fn needs_full(record: &Record) -> Option<bool> {
+    record.row.get("needs_full")?.as_bool()
+}
+
+/// Every benchmark, the parts of those that are drawn, and all together where one rule scores them.
+fn scopes(run: &RunRecords) -> Vec<(Scope, Benchmark)> {
+    let benchmarks: Vec<(&str, Benchmark, bool)> = run.run.benchmarks.iter().filter_map(of_section).collect();
+    let mut found = Vec::new();
+    let mut add = |name: &str, metric: Benchmark, is_drawn: bool| {
+        let parts = is_drawn.then_some([Some(false), Some(true)]);
+        for needs_full in [None].into_iter().chain(parts.into_iter().flatten()) {
+            found.push((Scope { benchmark: name.to_owned(), needs_full }, metric));
+        }
+    };
+    for (name, metric, is_drawn) in &benchmarks {
+        add(name, *metric, *is_drawn);
+    }
+    if let [(_, metric @ Benchmark::Own(_), _), _, ..] = benchmarks.as_slice()
+        && benchmarks.iter().all(|(_, other, is_drawn)| other == metric && *is_drawn)
+    {
+        add(POOLED, *metric, true);
+    }
+    found
+}
+
+fn of_section(section: &super::BenchmarkSection) -> Option<(&str, Benchmark, bool)> {
+    // A run file with another metric was refused when it was read.
+    Some((&section.name, section.metric.parse().ok()?, section.synthetic.is_some()))
+}
+
+fn answer(record: &Record) -> Option<&Answer> {
+    match &record.outcome {
+        Outcome::Answered { answer } => Some(answer),
+        _ => None,
+    }
+}
+
+fn plain_mean(answers: &[&Answer], of: impl Fn(&Answer) -> f64) -> Option<f64> {
+    let sum: f64 = answers.iter().map(|answer| of(answer)).sum();
+    (!answers.is_empty()).then(|| sum / answers.len() as f64)
+}
+
+impl Means {
+    fn of(answers: &[&Answer]) -> Option<Self> {
+        let mean = |of: fn(&Answer) -> f64| plain_mean(answers, of);
+        Some(Self {
+            patches_encoded: mean(|one| one.ledger.patches_encoded as f64)?,
+            visual_tokens_per_layer: mean(|one| one.ledger.visual_tokens_per_layer)?,
+            visual_kv_entries: mean(|one| one.ledger.visual_kv_entries as f64)?,
+            generated_tokens: mean(|one| one.ledger.generated_tokens as f64)?,
+            prefilled_tokens: mean(|one| one.ledger.prefilled_tokens as f64)?,
+            reused_tokens: mean(|one| one.ledger.reused_tokens as f64)?,
+            flops: mean(|one| one.ledger.flops)?,
+            flops_by_formula: mean(|one| one.ledger.flops_by_formula)?,
+            image_seconds: mean(|one| one.seconds.image)?,
+            vision_seconds: mean(|one| one.seconds.vision)?,
+            prefill_seconds: mean(|one| one.seconds.prefill)?,
+            decode_seconds: mean(|one| one.seconds.decode)?,
+            total_seconds: mean(|one| one.seconds.total)?,
+        })
+    }
+}
+
+/// How a benchmark of a run file is scored.
+pub fn scoring<'a>(
+    run: &RunFile,
+    benchmark: &str,
+    options: &'a Options,
+    verdicts: &'a Verdicts,
+) -> Option<Scoring<'a>> {
+    let section = run.benchmarks.iter().find(|section| section.name == benchmark)?;
+    Some(Scoring { metric: section.metric.parse().ok()?, options, verdicts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::testing::{answered, run_file};
+
+    fn summary(records: Vec<Record>) -> Summary {
+        let planned = BTreeMap::from([("b".to_owned(), 6)]);
+        Summary::of(&RunRecords { run: run_file(), records, verdicts: Verdicts::default(), planned }).unwrap()
+    }
+
+    fn all() -> Vec<Record> {
+        let adaptive = (0..6).map(|index| answered("adaptive", index, if index == 0 { "no" } else { "yes" }));
+        (0..6).map(|index| answered("full", index, "yes")).chain(adaptive).collect()
+    }
+
+    #[test]
+    fn a_method_has_its_numbers_on_every_part_of_a_benchmark() {
+        let summary = summary(all());
+        let cell = |method, needs_full| {
+            let scope = Scope { benchmark: "b".to_owned(), needs_full };
+            let cell = summary.cell("m", method, &scope).unwrap();
+            (cell.score.unwrap().value, cell.calls.unwrap(), cell.visual_tokens.unwrap().value, cell.coverage.planned)
+        };
+        assert_eq!(cell("full", None), (100.0, 0.0, 16.0, 6));
+        assert_eq!(cell("adaptive", Some(false)), (200.0 / 3.0, 0.0, 4.0, 3));
+        assert_eq!(cell("adaptive", Some(true)), (100.0, 1.0, 20.0, 3));
+        assert_eq!(summary.cells.len(), 2 * 3);
+    }
+
+    #[test]
+    fn the_adaptive_method_is_held_against_every_other_one_and_vanilla_against_none() {
+        let summary = summary(all());
+        let pairs: Vec<_> = summary
+            .versus
+            .iter()
+            .map(|one| (one.method.as_str(), one.against.as_str(), one.scope.needs_full))
+            .collect();
+        assert_eq!(
+            pairs,
+            [("adaptive", "full", None), ("adaptive", "full", Some(false)), ("adaptive", "full", Some(true))]
+        );
+        assert_eq!(summary.versus[0].difference.differing, [("b".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn what_was_not_asked_is_missing_and_not_wrong() {
+        let mut records = all();
+        records.truncate(8);
+        let summary = summary(records);
+        let cell = summary.cell("m", "adaptive", &Scope::benchmark("b")).unwrap();
+        assert_eq!((cell.coverage.scored, cell.coverage.missing, cell.coverage.planned), (2, 4, 6));
+        assert_eq!(cell.score.map(|score| score.value), Some(50.0));
+    }
+}
