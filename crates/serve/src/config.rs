@@ -66,6 +66,8 @@ pub struct ServerSettings {
     pub stall_timeout_secs: f64,
     /// How long open requests may go on after the server was told to stop.
     pub drain_timeout_secs: f64,
+    /// Whether the page to try the server with is at `/`.
+    pub page: bool,
 }
 
 impl Default for ServerSettings {
@@ -80,6 +82,7 @@ impl Default for ServerSettings {
             request_timeout_secs: 600.0,
             stall_timeout_secs: 60.0,
             drain_timeout_secs: 30.0,
+            page: true,
         }
     }
 }

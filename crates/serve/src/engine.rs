@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use visionthink_protocol::View;
 
 use crate::api::{ApiError, ChatRequest, Completion};
 use crate::gateway::Gateway;
@@ -54,6 +55,13 @@ pub enum ToldPiece {
     Content(String),
     /// Of what is thought.
     Reasoning(String),
+    /// A turn begins: the model has the question, or the full images that it asked for. Told where turns are to be shown.
+    Turn {
+        /// Which turn, from 1.
+        turn: usize,
+        /// The views it sees, in order.
+        views: Vec<View>,
+    },
 }
 
 /// Where an answer is told while it is made; or nowhere, for a client that wants it whole.

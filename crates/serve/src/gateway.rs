@@ -84,9 +84,10 @@ impl Gateway {
         let plan = Plan::of(request, &self.profile, self.mode, shown.costs.as_deref())?;
         let shown = &shown;
         let samples = (0..request.samples).map(|index| async move {
+            let voice = Voice::new(index, sink, request.vision.show_turns);
             match plan {
-                Plan::HandOn { view } => self.hand_on(request, shown, view, Voice::new(index, sink)).await,
-                Plan::Look { mode } => self.look(request, shown, mode, Voice::new(index, sink)).await,
+                Plan::HandOn { view } => self.hand_on(request, shown, view, voice).await,
+                Plan::Look { mode } => self.look(request, shown, mode, voice).await,
             }
         });
         let samples = try_join_all(samples).await?;
@@ -151,6 +152,7 @@ impl Gateway {
         let urls = self.urls(request, shown, &views).await?;
         let messages = body::raw_messages(&request.messages.raw, &urls);
         let mut call = self.pool.ask(&body::of(request, messages, voice.index()), None).await?;
+        voice.begin_turn(&views).await?;
         while let Some(fragments) = call.next().await? {
             for fragment in fragments {
                 match fragment {
@@ -192,7 +194,7 @@ impl Gateway {
             let urls = self.urls(request, shown, dialogue.images()).await?;
             let messages = body::typed_messages(messages, &urls)?;
             let body = body::of(request, messages, voice.index());
-            last = self.turn(&body, dialogue.is_last_turn(), &mut server, &mut voice).await?;
+            last = self.turn(&body, &dialogue, &mut server, &mut voice).await?;
             calls = last.foreign_calls();
             // The client's own calls are its to answer: what else the reply asks for has to wait for that.
             let text = if calls.is_empty() { last.text() } else { last.without_calls() };
@@ -221,14 +223,14 @@ impl Gateway {
     async fn turn(
         &self,
         body: &serde_json::Map<String, serde_json::Value>,
-        is_last: bool,
+        dialogue: &Dialogue,
         server: &mut Option<usize>,
         voice: &mut Voice<'_>,
     ) -> Result<Reply, ApiError> {
         let mut call = self.pool.ask(body, *server).await?;
         *server = Some(call.server());
-        let mut splitter = ReplySplitter::default();
-        voice.begin_turn();
+        let (mut splitter, is_last) = (ReplySplitter::default(), dialogue.is_last_turn());
+        voice.begin_turn(dialogue.images()).await?;
         while let Some(fragments) = call.next().await? {
             for fragment in fragments {
                 match fragment {

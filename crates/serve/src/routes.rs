@@ -1,6 +1,7 @@
 //! The routes: [`app`] makes the router of a server's state, which needs no socket to be called.
 
 mod chat;
+mod page;
 mod stream;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -102,18 +103,20 @@ impl AppState {
 #[derive(Debug, Clone)]
 struct RequestId(String);
 
-/// The router. `/health`, `/ready`, `/metrics` and `/openapi.json` need no key.
+/// The router. `/health`, `/ready`, `/metrics` and `/openapi.json` need no key, nor does the page.
 pub fn app(state: Arc<AppState>) -> Router {
     let keyed = Router::new()
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/models", get(models))
         .route_layer(middleware::from_fn_with_state(state.clone(), key));
+    let page = if state.settings.page { page::routes() } else { Router::new() };
     Router::new()
         .route("/health", get(|| async { text(StatusCode::OK, "ok\n".to_owned()) }))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(|| async { json_reply(StatusCode::OK, OPENAPI.into()) }))
         .merge(keyed)
+        .merge(page)
         .fallback(no_route)
         .method_not_allowed_fallback(no_route)
         .layer(middleware::from_fn_with_state(state.clone(), name))

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use visionthink_protocol::View;
 
 use super::response::{Completion, Sample, Usage, VisionReport};
 
@@ -26,7 +27,15 @@ struct Reply<'a, C> {
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Usage>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    visionthink: Option<VisionReport>,
+    visionthink: Option<Looked<'a>>,
+}
+
+/// The `visionthink` object: of a whole reply, or of a chunk that begins a turn.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Looked<'a> {
+    Report(VisionReport),
+    Turn { turn: usize, views: &'a [View] },
 }
 
 #[derive(Serialize)]
@@ -83,7 +92,7 @@ pub enum Delta<'a> {
         /// The calls.
         tool_calls: Vec<Value>,
     },
-    /// Nothing: the message ends.
+    /// Nothing: the message ends, or a turn of it begins.
     End {},
 }
 
@@ -108,7 +117,7 @@ impl Envelope {
         serde_json::to_vec(&Reply {
             choices: choices.collect(),
             usage: Some(completion.usage()),
-            visionthink: Some(completion.report()),
+            visionthink: Some(Looked::Report(completion.report())),
             ..self.reply("chat.completion")
         })
     }
@@ -120,6 +129,16 @@ impl Envelope {
     pub fn chunk(&self, index: usize, delta: Delta<'_>) -> serde_json::Result<Vec<u8>> {
         let choices = vec![ChunkChoice { index, delta, finish_reason: None, logprobs: None }];
         serde_json::to_vec(&Reply { choices, ..self.reply("chat.completion.chunk") })
+    }
+
+    /// The chunk that says that a turn of a sample begins, and what the model sees in it. It adds nothing to the message.
+    ///
+    /// # Errors
+    /// As [`Envelope::whole`].
+    pub fn turn_chunk(&self, index: usize, turn: usize, views: &[View]) -> serde_json::Result<Vec<u8>> {
+        let choices = vec![ChunkChoice { index, delta: Delta::End {}, finish_reason: None, logprobs: None }];
+        let visionthink = Some(Looked::Turn { turn, views });
+        serde_json::to_vec(&Reply { choices, visionthink, ..self.reply("chat.completion.chunk") })
     }
 
     /// The chunk that ends the message of a sample. With `completion`, it carries the report: a chunk of its own would have
@@ -135,7 +154,7 @@ impl Envelope {
     ) -> serde_json::Result<Vec<u8>> {
         let (finish_reason, logprobs) = (Some(sample.finish_reason.as_str()), sample.logprobs.as_ref());
         let choices = vec![ChunkChoice { index, delta: Delta::End {}, finish_reason, logprobs }];
-        let visionthink = completion.map(Completion::report);
+        let visionthink = completion.map(|completion| Looked::Report(completion.report()));
         serde_json::to_vec(&Reply { choices, visionthink, ..self.reply("chat.completion.chunk") })
     }
 

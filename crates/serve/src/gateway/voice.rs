@@ -1,5 +1,7 @@
 //! What a client hears of one sample: told as it comes, and kept, so that the whole is what was told.
 
+use visionthink_protocol::ImageView;
+
 use crate::api::ApiError;
 use crate::engine::{Sink, ToldPiece};
 
@@ -10,21 +12,31 @@ pub(super) struct Voice<'a> {
     index: usize,
     content: String,
     reasoning: String,
+    turns: usize,
+    shows_turns: bool,
     /// A thought that comes now is the first of its turn.
     turn_is_new: bool,
 }
 
 impl<'a> Voice<'a> {
-    pub(super) fn new(index: usize, sink: &'a Sink) -> Self {
-        Self { sink, index, content: String::new(), reasoning: String::new(), turn_is_new: false }
+    pub(super) fn new(index: usize, sink: &'a Sink, shows_turns: bool) -> Self {
+        let (content, reasoning) = (String::new(), String::new());
+        Self { sink, index, content, reasoning, turns: 0, shows_turns, turn_is_new: false }
     }
 
     pub(super) fn index(&self) -> usize {
         self.index
     }
 
-    pub(super) fn begin_turn(&mut self) {
+    /// A reply to these views has begun.
+    pub(super) async fn begin_turn(&mut self, views: &[ImageView]) -> Result<(), ApiError> {
         self.turn_is_new = true;
+        self.turns += 1;
+        if !self.shows_turns {
+            return Ok(());
+        }
+        let views = views.iter().map(|view| view.view).collect();
+        self.sink.tell(self.index, ToldPiece::Turn { turn: self.turns, views }).await
     }
 
     /// Whether nothing was answered yet.

@@ -122,11 +122,14 @@ impl Chunks {
     fn piece(&mut self, told: &Told) -> serde_json::Result<Bytes> {
         let mut out = Vec::new();
         self.begin(told.sample, &mut out)?;
-        let delta = match &told.piece {
-            ToldPiece::Content(content) => Delta::Content { content },
-            ToldPiece::Reasoning(reasoning_content) => Delta::Reasoning { reasoning_content },
+        let chunk = match &told.piece {
+            ToldPiece::Content(content) => self.envelope.chunk(told.sample, Delta::Content { content }),
+            ToldPiece::Reasoning(thought) => {
+                self.envelope.chunk(told.sample, Delta::Reasoning { reasoning_content: thought })
+            }
+            ToldPiece::Turn { turn, views } => self.envelope.turn_chunk(told.sample, *turn, views),
         };
-        event(&mut out, &self.envelope.chunk(told.sample, delta)?);
+        event(&mut out, &chunk?);
         Ok(out.into())
     }
 
