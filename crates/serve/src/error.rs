@@ -59,6 +59,14 @@ pub enum ServeError {
         /// The line, counted from 1.
         line: usize,
     },
+    /// A file of certificates that are none.
+    #[error("{}: {reason}; expected certificates of authorities in PEM", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The HTTP client cannot be made.
     #[error("the HTTP client cannot be made: {reason}")]
     Client {

@@ -67,6 +67,9 @@ pub struct PoolSettings {
     pub max_waiting: usize,
     /// How long they wait.
     pub wait_timeout_secs: f64,
+    /// A PEM file of authorities whose certificates the servers may have, beside Mozilla's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for PoolSettings {
@@ -79,6 +82,7 @@ impl Default for PoolSettings {
             health_interval_secs: 10.0,
             max_waiting: 1024,
             wait_timeout_secs: 60.0,
+            ca_file: None,
         }
     }
 }

@@ -92,7 +92,7 @@ impl Resolve for CheckedResolver {
 impl Fetcher {
     pub(super) fn new(settings: &ImageSettings, lookup: Lookup) -> Result<Self, ImageSourceError> {
         let allowed = Arc::new(Allowed(settings.allow_networks.clone()));
-        let builder = crate::tls::client_builder().map_err(|reason| ImageSourceError::Client { reason })?;
+        let builder = crate::tls::client_builder(&[]).map_err(|reason| ImageSourceError::Client { reason })?;
         let client = builder
             .redirect(Policy::none())
             .referer(false)

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
@@ -174,7 +174,7 @@ async fn judge(mut response: Response) -> Sending {
         let reason = format!("it sent `{}` instead of a stream of events", super::shown(kind));
         return Sending::Failed(ApiError::UpstreamFailed { reason });
     }
-    let after = retry_after(response.headers());
+    let after = retry_after(response.headers(), SystemTime::now());
     let failed = |reason: String| Sending::Failed(ApiError::UpstreamFailed { reason });
     match status {
         StatusCode::TOO_MANY_REQUESTS => Sending::Busy { after },
@@ -209,10 +209,14 @@ async fn message(response: &mut Response) -> String {
     message_of(&value)
 }
 
-/// Seconds, as servers of models give them; a date is not understood.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let secs: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(crate::seconds::seconds(secs).min(MAX_RETRY_AFTER))
+/// Seconds, as servers of models give them, or a date, as what stands in front of them may. A date that is over is no wait.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let after = match value.parse() {
+        Ok(secs) => crate::seconds::seconds(secs),
+        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or_default(),
+    };
+    Some(after.min(MAX_RETRY_AFTER))
 }
 
 /// What lies at the bottom of an error of the client, whose own words hold the URL.
@@ -222,4 +226,22 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_given_in_seconds_or_as_a_date_and_is_never_long() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        let wait = |value: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]), now);
+        assert_eq!(wait(" 2.5"), Some(Duration::from_millis(2500)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:45 GMT"), Some(Duration::from_secs(8)));
+        assert_eq!(wait("Sunday, 06-Nov-94 08:49:45 GMT"), Some(Duration::from_secs(8)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(wait("Sun, 06 Nov 2094 08:49:37 GMT"), Some(MAX_RETRY_AFTER));
+        assert_eq!(wait("soon"), None);
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
 }

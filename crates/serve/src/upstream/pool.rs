@@ -101,9 +101,11 @@ impl Pool {
     /// Reads the keys; connects to nobody yet.
     ///
     /// # Errors
-    /// [`ServeError::NoKeyVariable`], [`ServeError::UnfitKey`], [`ServeError::Io`], [`ServeError::Client`].
+    /// [`ServeError::NoKeyVariable`], [`ServeError::UnfitKey`], [`ServeError::Io`], [`ServeError::Authorities`],
+    /// [`ServeError::Client`].
     pub fn new(model: &str, servers: &[UpstreamSettings], settings: &PoolSettings) -> Result<Arc<Self>, ServeError> {
-        let builder = crate::tls::client_builder().map_err(|reason| ServeError::Client { reason })?;
+        let authorities = settings.ca_file.as_deref().map(crate::tls::authorities).transpose()?.unwrap_or_default();
+        let builder = crate::tls::client_builder(&authorities).map_err(|reason| ServeError::Client { reason })?;
         let most = servers.iter().map(|server| server.max_requests).max().unwrap_or(0);
         let client = builder
             // They would carry the images, and perhaps the key, where nobody sent them.

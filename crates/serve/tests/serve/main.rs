@@ -3,11 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, the functions it calls too")]
 
 mod answers;
+#[cfg(unix)]
+mod chromium;
 mod connections;
 mod description;
 mod fetching;
+mod page;
 mod requests;
 mod stub;
+mod trust;
 mod upstreams;
 
 use std::sync::Arc;
