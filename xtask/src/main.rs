@@ -1,12 +1,13 @@
 //! Developer commands, run as `cargo xtask COMMAND`.
 //!
-//! One file per command: [`check`], [`mod@reference`], [`mod@bench`], [`peers`]. [`workspace`] knows where things are and how
+//! One file per command: [`check`], [`mod@reference`], [`mod@bench`], [`peers`], [`clients`]. [`workspace`] knows where things are and how
 //! cargo is called.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer program talks to a terminal")]
 
 mod arrows;
 mod bench;
 mod check;
+mod clients;
 mod departures;
 mod peers;
 mod reference;
@@ -30,6 +31,8 @@ usage: cargo xtask COMMAND
   peers [NAME ARG]  set up the Python environment in `target/peers`, and run `bench/peers/NAME.py` in it:
                     `load_saved CHECKPOINT`, `transformers_bench WORKLOAD.json`, `trl_grpo WORKLOAD.json`;
                     `vllm_gateway [QUESTIONS]` makes one with vLLM in `target/vllm` and serves the embedded model there
+  clients [CONFIG]  install OpenAI's Python and JavaScript packages in `target/clients`, and ask the server that CONFIG
+                    describes with them and with curl (default: the embedded model)
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +56,10 @@ fn main() -> ExitCode {
         ["peers"] => Workspace::find().and_then(|workspace| peers::run(&workspace, None, &[])),
         ["peers", name, rest @ ..] if !name.starts_with('-') => {
             Workspace::find().and_then(|workspace| peers::run(&workspace, Some(name), rest))
+        }
+        ["clients"] => Workspace::find().and_then(|workspace| clients::run(&workspace, None)),
+        ["clients", config] if !config.starts_with('-') => {
+            Workspace::find().and_then(|workspace| clients::run(&workspace, Some(config)))
         }
         ["help" | "-h" | "--help"] => {
             print!("{USAGE}");
