@@ -29,6 +29,27 @@ impl Batch {
         self.cache = if caches.len() > 1 { Some(KvCache::concat(&caches)) } else { caches.pop() };
     }
 
+    /// Takes out rows that go on later, each as a batch of its own.
+    pub(crate) fn take_running(&mut self, taken: &[usize]) -> Vec<Self> {
+        if taken.is_empty() {
+            return Vec::new();
+        }
+        let Some(cache) = self.cache.take() else { return Vec::new() };
+        let staying: Vec<usize> = (0..self.rows.len()).filter(|row| !taken.contains(row)).collect();
+        let (mut leaving, mut running) = (Vec::with_capacity(taken.len()), Vec::with_capacity(staying.len()));
+        for (index, mut row) in std::mem::take(&mut self.rows).into_iter().enumerate() {
+            if taken.contains(&index) {
+                row.tokens_since_join = 0;
+                leaving.push(Self::new(vec![row], take_rows(&cache, &[index])));
+            } else {
+                running.push(row);
+            }
+        }
+        self.cache = (!staying.is_empty()).then(|| take_rows(&cache, &staying));
+        self.rows = running;
+        leaving
+    }
+
     /// Takes out the rows that have ended, each with its own cache unless it was released.
     pub(crate) fn take_ended(&mut self) -> Vec<Row> {
         if self.rows.iter().all(|row| row.outcome.is_none()) {

@@ -15,7 +15,8 @@ use crate::backend::{Backend, Counters, Event, Past, SequenceId, TurnId, TurnRep
 use crate::batch::Batch;
 use crate::error::EngineError;
 use crate::image_cache::ImageCache;
-use crate::queue::{Member, Prompt, Queue};
+use crate::prefix_cache::PrefixCache;
+use crate::queue::{Member, Paused, Prompt, Queue};
 use crate::row::{Row, Settings};
 use crate::sequence::{ImageTokens, Sequence};
 
@@ -30,13 +31,40 @@ pub struct EngineOptions {
     pub max_vision_patches: usize,
     /// Image tokens kept for images that come again.
     pub max_cached_image_tokens: usize,
+    /// Tokens of prompts whose keys and values are kept, beyond the sequences they were computed for, for prompts that
+    /// begin alike; 0 keeps none.
+    pub max_prefix_tokens: usize,
+    /// Tokens that a row is decoded for before it makes room for turns that wait, where there is no free row.
+    pub tokens_before_pause: usize,
 }
 
 impl Default for EngineOptions {
     /// Room for a batch that keeps a few cores busy, in tens of megabytes beside the weights.
     fn default() -> Self {
-        Self { max_rows: 16, max_prefill_tokens: 4096, max_vision_patches: 16_384, max_cached_image_tokens: 4096 }
+        Self {
+            max_rows: 16,
+            max_prefill_tokens: 4096,
+            max_vision_patches: 16_384,
+            max_cached_image_tokens: 4096,
+            max_prefix_tokens: 0,
+            tokens_before_pause: usize::MAX,
+        }
     }
+}
+
+/// What an engine holds at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Turns that are being decoded.
+    pub running: usize,
+    /// Turns that wait for their prompt to be run, or for a free row.
+    pub waiting: usize,
+    /// Sequences without a turn in flight.
+    pub parked: usize,
+    /// Tokens with keys and values, of all of these.
+    pub tokens: usize,
+    /// Tokens with keys and values that are kept for prompts that begin alike.
+    pub prefix_tokens: usize,
 }
 
 /// Generates with a model in this process: batched prompts, one decode batch that turns join and leave, and sequences
@@ -53,6 +81,7 @@ pub struct EmbeddedEngine {
     /// Sequences without a turn in flight.
     parked: HashMap<SequenceId, Sequence>,
     pub(crate) image_cache: ImageCache,
+    prefixes: PrefixCache,
     pub(crate) events: Vec<Event>,
     pub(crate) counters: Counters,
     next_id: u64,
@@ -69,6 +98,7 @@ impl EmbeddedEngine {
             batch: Batch::default(),
             parked: HashMap::new(),
             image_cache: ImageCache::new(options.max_cached_image_tokens),
+            prefixes: PrefixCache::new(options.max_prefix_tokens),
             events: Vec::new(),
             counters: Counters::default(),
             next_id: 0,
@@ -85,11 +115,39 @@ impl EmbeddedEngine {
     /// # Panics
     /// A turn is in flight.
     pub fn replace_model(&mut self, model: Model) {
-        let idle = self.queue.prompts.is_empty() && self.queue.forks.is_empty() && self.batch.rows.is_empty();
+        let idle = self.queue.waiting() == 0 && self.batch.rows.is_empty();
         assert!(idle, "the model changes between turns");
         self.parked.clear();
         self.image_cache = ImageCache::new(self.options.max_cached_image_tokens);
+        self.prefixes = PrefixCache::new(self.options.max_prefix_tokens);
         self.model = model;
+    }
+
+    /// What it holds now.
+    pub fn load(&self) -> Load {
+        let paused = self.queue.paused.iter().flat_map(|paused| &paused.batch.rows);
+        let rows = self.batch.rows.iter().chain(paused).map(|row| &row.sequence);
+        let forks = self.queue.forks.iter().map(|fork| &fork.stem.sequence);
+        let prompts = self.queue.prompts.iter().map(|prompt| &prompt.past);
+        let sequences = rows.chain(forks).chain(prompts).chain(self.parked.values());
+        Load {
+            running: self.batch.rows.len(),
+            waiting: self.queue.waiting(),
+            parked: self.parked.len(),
+            tokens: sequences.map(Sequence::cached).sum(),
+            prefix_tokens: self.prefixes.tokens(),
+        }
+    }
+
+    /// Makes rows free for turns that wait: those that have been decoded for long enough go to the end of the queue.
+    fn pause(&mut self) {
+        let free = self.options.max_rows.saturating_sub(self.batch.rows.len());
+        let wanted = self.queue.waiting().saturating_sub(free);
+        let after = self.options.tokens_before_pause;
+        let tired = self.batch.rows.iter().enumerate().filter(|(_, row)| row.tokens_since_join >= after);
+        let rows: Vec<usize> = tired.map(|(index, _)| index).take(wanted).collect();
+        let since = Instant::now();
+        self.queue.paused.extend(self.batch.take_running(&rows).into_iter().map(|batch| Paused { batch, since }));
     }
 
     /// One token for every running row.
@@ -174,7 +232,7 @@ impl EmbeddedEngine {
     }
 
     /// Checks a request and makes a prompt of it, without members.
-    fn prompt(&self, request: TurnRequest) -> Result<Prompt, EngineError> {
+    fn prompt(&mut self, request: TurnRequest) -> Result<Prompt, EngineError> {
         request.sampling.check()?;
         if request.new_ids.is_empty() {
             return Err(EngineError::EmptyPrompt);
@@ -185,7 +243,7 @@ impl EmbeddedEngine {
         if !request.stop_texts.is_empty() && self.tokenizer.is_none() {
             return Err(EngineError::NoTokenizer);
         }
-        let past = self.past(request.past)?;
+        let mut past = self.past(request.past)?;
         let context = self.model.config().text.max_position_embeddings;
         let tokens = past.ids.len() + request.new_ids.len();
         if tokens >= context {
@@ -193,7 +251,18 @@ impl EmbeddedEngine {
         }
         self.check_ids(&request.new_ids)?;
         let grids = self.check_images(&request.new_images)?;
-        let chunk = past.chunk(&request.new_ids, &grids, self.image_tokens())?;
+        let image_tokens = self.image_tokens();
+        let mut keys = Vec::new();
+        if self.prefixes.is_on() {
+            keys = request.new_images.iter().map(|image| self.image_cache.key(image)).collect();
+            if request.past == Past::None {
+                past = self.prefixes.find(&request.new_ids, &keys, image_tokens)?;
+            }
+        }
+        let (known, shown) = (past.ids.len().min(request.new_ids.len()), past.images.len().min(keys.len()));
+        let (known, shown) = if request.past == Past::None { (known, shown) } else { (0, 0) };
+        let mut chunk = past.chunk(&request.new_ids[known..], &grids[shown..], image_tokens)?;
+        chunk.images = keys.split_off(shown);
         let settings = Arc::new(Settings {
             sampling: request.sampling,
             suppressed_ids: request.suppressed_ids,
@@ -207,7 +276,7 @@ impl EmbeddedEngine {
             members: Vec::new(),
             past,
             chunk,
-            images: request.new_images,
+            images: request.new_images[shown..].to_vec(),
             settings,
             owns_past: false,
             queued_at: Instant::now(),
@@ -299,6 +368,7 @@ impl Backend for EmbeddedEngine {
 
     fn step(&mut self) -> Result<Vec<Event>, EngineError> {
         self.retire();
+        self.pause();
         self.admit()?;
         self.decode()?;
         self.retire();
@@ -308,6 +378,9 @@ impl Backend for EmbeddedEngine {
     fn cancel(&mut self, turn: TurnId) {
         if let Some(row) = self.row_mut(|row| row.turn == turn) {
             row.outcome = Some(Ok(FinishReason::Cancelled));
+        } else if let Some(mut row) = self.queue.remove_paused(turn) {
+            row.outcome = Some(Ok(FinishReason::Cancelled));
+            self.park(vec![row]);
         } else if let Some((member, past)) = self.queue.remove(turn) {
             if let Some(past) = past {
                 self.parked.insert(member.id, past);
@@ -332,7 +405,9 @@ impl Backend for EmbeddedEngine {
         } else if let Some(turn) = self.queue.turn_of(sequence) {
             self.cancel(turn);
         }
-        self.parked.remove(&sequence);
+        if let Some(sequence) = self.parked.remove(&sequence) {
+            self.prefixes.insert(sequence, self.image_tokens());
+        }
     }
 
     fn capacity(&self) -> usize {

@@ -8,7 +8,7 @@ use burn::Tensor;
 use visionthink_image::{GridThw, Patches};
 
 /// What an image is known by: its grid and a hash of its values under a key of this process.
-type Key = (GridThw, u64);
+pub(crate) type ImageKey = (GridThw, u64);
 
 /// The vision tower's output by content, least recently used first to go.
 ///
@@ -16,7 +16,7 @@ type Key = (GridThw, u64);
 /// image for another: encoding it once is worth a hash over its values.
 #[derive(Debug)]
 pub(crate) struct ImageCache {
-    entries: HashMap<Key, Entry>,
+    entries: HashMap<ImageKey, Entry>,
     hashing: RandomState,
     tokens: usize,
     max_tokens: usize,
@@ -36,13 +36,13 @@ impl ImageCache {
         Self { entries: HashMap::new(), hashing: RandomState::new(), tokens: 0, max_tokens, clock: 0 }
     }
 
-    pub(crate) fn key(&self, image: &Patches) -> Key {
+    pub(crate) fn key(&self, image: &Patches) -> ImageKey {
         let mut hasher = self.hashing.build_hasher();
         hasher.write(bytemuck::cast_slice(&image.values));
         (image.grid, hasher.finish())
     }
 
-    pub(crate) fn get(&mut self, key: &Key) -> Option<Tensor<2>> {
+    pub(crate) fn get(&mut self, key: &ImageKey) -> Option<Tensor<2>> {
         self.clock += 1;
         let entry = self.entries.get_mut(key)?;
         entry.used = self.clock;
@@ -50,7 +50,7 @@ impl ImageCache {
     }
 
     /// Keeps `rows` [M, C]; what does not fit at all is not kept.
-    pub(crate) fn insert(&mut self, key: Key, rows: Tensor<2>) {
+    pub(crate) fn insert(&mut self, key: ImageKey, rows: Tensor<2>) {
         let size = rows.dims()[0];
         if size > self.max_tokens || self.entries.contains_key(&key) {
             return;
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn the_image_used_longest_ago_makes_room() {
         let mut cache = ImageCache::new(10);
-        let keys: Vec<Key> = (0..3).map(|value| cache.key(&image(value as f32))).collect();
+        let keys: Vec<ImageKey> = (0..3).map(|value| cache.key(&image(value as f32))).collect();
         cache.insert(keys[0], rows(4));
         cache.insert(keys[1], rows(4));
         cache.get(&keys[0]);

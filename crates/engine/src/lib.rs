@@ -19,6 +19,7 @@ mod image_cache;
 mod model_folder;
 mod picture;
 mod prefill;
+mod prefix_cache;
 mod queue;
 mod rollout;
 mod row;
@@ -29,7 +30,7 @@ mod sequence;
 
 pub use backend::{Backend, Counters, Event, Past, SequenceId, TurnId, TurnReply, TurnRequest, TurnTiming};
 pub use cancel::CancelToken;
-pub use engine::{EmbeddedEngine, EngineOptions};
+pub use engine::{EmbeddedEngine, EngineOptions, Load};
 pub use error::EngineError;
 pub use model_folder::{GenerationConfig, ModelFolder};
 pub use picture::Picture;

@@ -20,9 +20,11 @@ impl EmbeddedEngine {
         let mut free = self.options.max_rows.saturating_sub(self.batch.rows.len());
         let forks = self.queue.take_forks(free);
         free -= forks.len();
+        let mut joining = self.queue.take_paused(free);
+        free -= joining.len();
         let prompts = self.queue.take_prompts(free, self.options.max_prefill_tokens);
 
-        let mut joining: Vec<Batch> = forks.into_iter().map(|fork| self.open_fork(fork)).collect();
+        joining.extend(forks.into_iter().map(|fork| self.open_fork(fork)));
         let images: Vec<&Arc<Patches>> = prompts.iter().flat_map(|prompt| &prompt.images).collect();
         let began = Instant::now();
         let mut image_tokens = self.encode_images(&images)?.into_iter();

@@ -8,7 +8,8 @@ use visionthink_image::Patches;
 use visionthink_model::KvCache;
 
 use crate::backend::{SequenceId, TurnId};
-use crate::row::{Opening, Settings};
+use crate::batch::Batch;
+use crate::row::{Opening, Row, Settings};
 use crate::sequence::{Chunk, Sequence};
 
 /// A turn by its names.
@@ -55,14 +56,46 @@ pub(crate) struct Fork {
     pub(crate) logits: Arc<[f32]>,
 }
 
+/// A running turn that has made room for others, as a batch of one row.
+#[derive(Debug)]
+pub(crate) struct Paused {
+    pub(crate) batch: Batch,
+    pub(crate) since: Instant,
+}
+
 /// First come, first served.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     pub(crate) prompts: VecDeque<Prompt>,
     pub(crate) forks: VecDeque<Fork>,
+    pub(crate) paused: VecDeque<Paused>,
 }
 
 impl Queue {
+    /// Turns that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        let members: usize = self.prompts.iter().map(|prompt| prompt.members.len()).sum();
+        members + self.forks.len() + self.paused.len()
+    }
+
+    /// Paused turns for free rows, as far as they wait longer than any prompt.
+    pub(crate) fn take_paused(&mut self, free_rows: usize) -> Vec<Batch> {
+        let next_prompt = self.prompts.front().map(|prompt| prompt.queued_at);
+        let is_next = |paused: &&Paused| next_prompt.is_none_or(|queued_at| paused.since <= queued_at);
+        let count = self.paused.iter().take(free_rows).take_while(is_next).count();
+        self.paused.drain(..count).map(|paused| paused.batch).collect()
+    }
+
+    /// Takes a paused turn out, with its cache.
+    pub(crate) fn remove_paused(&mut self, turn: TurnId) -> Option<Row> {
+        let is_it = |paused: &Paused| paused.batch.rows.iter().any(|row| row.turn == turn);
+        let index = self.paused.iter().position(is_it)?;
+        let Batch { mut rows, cache } = self.paused.remove(index)?.batch;
+        let mut row = rows.pop()?;
+        row.sequence.cache = cache;
+        Some(row)
+    }
+
     /// Forks for free rows: they came before any waiting prompt.
     pub(crate) fn take_forks(&mut self, free_rows: usize) -> Vec<Fork> {
         let count = free_rows.min(self.forks.len());
@@ -109,7 +142,9 @@ impl Queue {
     pub(crate) fn turn_of(&self, id: SequenceId) -> Option<TurnId> {
         let forks = self.forks.iter().map(|fork| &fork.member);
         let mut members = self.prompts.iter().flat_map(|prompt| &prompt.members).chain(forks);
-        members.find(|member| member.id == id).map(|member| member.turn)
+        let waiting = members.find(|member| member.id == id).map(|member| member.turn);
+        let mut paused = self.paused.iter().flat_map(|paused| &paused.batch.rows);
+        waiting.or_else(|| paused.find(|row| row.id == id).map(|row| row.turn))
     }
 }
 

@@ -32,6 +32,34 @@ pub struct Task {
     pub logprobs: bool,
 }
 
+impl Task {
+    /// The turn that a conversation of this task wants next, behind its sequence where it has one; `None` when it is
+    /// over. The views that the turn shows are made here, where they are not made yet.
+    ///
+    /// # Errors
+    /// [`EngineError::MissingPicture`], and [`EngineError::Image`] for a view that cannot be made.
+    pub fn next_turn(
+        &self,
+        conversation: &Conversation,
+        sequence: Option<SequenceId>,
+    ) -> Result<Option<TurnRequest>, EngineError> {
+        let Step::Generate { new_ids, start, new_images, max_new_tokens, stop_ids } = conversation.next_step() else {
+            return Ok(None);
+        };
+        Ok(Some(TurnRequest {
+            past: sequence.map_or(Past::None, |id| Past::Sequence { id, tokens: start }),
+            new_ids: new_ids.to_vec(),
+            new_images: patches(&self.pictures, new_images)?,
+            sampling: self.sampling.clone(),
+            max_new_tokens,
+            stop_ids: stop_ids.to_vec(),
+            stop_texts: self.stop_texts.clone(),
+            suppressed_ids: self.suppressed_ids.clone(),
+            logprobs: self.logprobs,
+        }))
+    }
+}
+
 /// A conversation that is over, or that failed.
 #[derive(Debug, Clone)]
 pub struct Rollout {
@@ -312,24 +340,10 @@ fn next_request(
     task: &Task,
     sequence: Option<SequenceId>,
 ) -> Result<Option<TurnRequest>, EngineError> {
-    let Step::Generate { new_ids, start, new_images, max_new_tokens, stop_ids } = rollout.conversation.next_step()
-    else {
-        return Ok(None);
-    };
     let began = Instant::now();
-    let new_images = patches(&task.pictures, new_images)?;
+    let request = task.next_turn(&rollout.conversation, sequence)?;
     rollout.timing.image += began.elapsed();
-    Ok(Some(TurnRequest {
-        past: sequence.map_or(Past::None, |id| Past::Sequence { id, tokens: start }),
-        new_ids: new_ids.to_vec(),
-        new_images,
-        sampling: task.sampling.clone(),
-        max_new_tokens,
-        stop_ids: stop_ids.to_vec(),
-        stop_texts: task.stop_texts.clone(),
-        suppressed_ids: task.suppressed_ids.clone(),
-        logprobs: task.logprobs,
-    }))
+    Ok(request)
 }
 
 /// The patches of views of pictures.

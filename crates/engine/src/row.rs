@@ -69,6 +69,8 @@ pub(crate) struct Row {
     logprobs: Vec<f32>,
     opening: Opening,
     decode_began: Instant,
+    /// Tokens sampled since it last joined the batch.
+    pub(crate) tokens_since_join: usize,
     /// Why it ended, once it has.
     pub(crate) outcome: Option<Result<FinishReason, EngineError>>,
     /// Whether nobody will go on from the sequence.
@@ -99,6 +101,7 @@ impl Row {
             logprobs: Vec::new(),
             opening,
             decode_began: Instant::now(),
+            tokens_since_join: 0,
             outcome: None,
             released: false,
         }
@@ -110,6 +113,7 @@ impl Row {
         match self.sampler.choose(logits) {
             Ok(choice) => {
                 self.sequence.ids.push(choice.id);
+                self.tokens_since_join += 1;
                 self.logprobs.extend(choice.logprob);
                 self.outcome = self.settings.finish(&self.sequence.ids, start, tokenizer).map(Ok);
                 Some(choice)

@@ -3,6 +3,8 @@
 use visionthink_image::GridThw;
 use visionthink_model::{KvCache, ModelError, MropePositions, PositionCursor};
 
+use crate::image_cache::ImageKey;
+
 /// Ids so far with the keys and values of all but the pending ones.
 ///
 /// The last id of a reply is pending: it was sampled, and no pass has seen it. It is run with the next chunk.
@@ -15,6 +17,10 @@ pub(crate) struct Sequence {
     cursor: PositionCursor,
     /// One row; absent while it is part of a batch, and before the first pass.
     pub(crate) cache: Option<KvCache>,
+    /// The images whose placeholders are in `ids`; only where prompts are kept for others.
+    pub(crate) images: Vec<ImageKey>,
+    /// Ids of the first prompt.
+    pub(crate) prompt_tokens: usize,
     /// Where the last reply begins, and the cursor there: the text of a reply can be forgotten again.
     reply: (usize, PositionCursor),
     /// Which sample of its group it is, and how many turns it has had: its random streams.
@@ -28,6 +34,8 @@ pub(crate) struct Chunk {
     /// Pending ids, then new ones.
     pub(crate) ids: Vec<u32>,
     pub(crate) positions: MropePositions,
+    /// The images whose placeholders are in `ids`; only where prompts are kept for others.
+    pub(crate) images: Vec<ImageKey>,
     cursor: PositionCursor,
 }
 
@@ -39,6 +47,23 @@ pub(crate) struct ImageTokens {
 }
 
 impl Sequence {
+    /// The beginning of a prompt whose keys and values are in `cache`, one row.
+    ///
+    /// # Errors
+    /// As [`Sequence::chunk`].
+    pub(crate) fn begun(
+        ids: Vec<u32>,
+        images: Vec<ImageKey>,
+        cache: KvCache,
+        image_tokens: ImageTokens,
+    ) -> Result<Self, ModelError> {
+        let grids: Vec<GridThw> = images.iter().map(|image| image.0).collect();
+        let mut cursor = PositionCursor::new();
+        cursor.advance(&ids, image_tokens.id, &grids, image_tokens.merge)?;
+        let cached = ids.len();
+        Ok(Self { ids, cached, cursor, cache: Some(cache), images, reply: (cached, cursor), ..Self::default() })
+    }
+
     /// Ids with keys and values.
     pub(crate) fn cached(&self) -> usize {
         self.cached
@@ -63,7 +88,7 @@ impl Sequence {
         let ids = [pending, new_ids].concat();
         let mut cursor = self.cursor;
         let positions = cursor.advance(&ids, image_tokens.id, grids, image_tokens.merge)?;
-        Ok(Chunk { ids, positions, cursor })
+        Ok(Chunk { ids, positions, images: Vec::new(), cursor })
     }
 
     /// Takes note that a chunk was run: a reply begins behind it.
@@ -73,6 +98,10 @@ impl Sequence {
         self.cached = self.ids.len();
         self.cursor = chunk.cursor;
         self.reply = (self.cached, self.cursor);
+        self.images.extend_from_slice(&chunk.images);
+        if self.turns == 0 {
+            self.prompt_tokens = self.cached;
+        }
     }
 
     /// The id for the next decode step and its coordinate; takes note that it is run.

@@ -103,7 +103,13 @@ fn every_prompt_is_accounted_for_once_however_rows_are_handed_out() {
 
 #[test]
 fn small_limits_change_nothing_but_the_number_of_passes() {
-    let small = EngineOptions { max_rows: 0, max_prefill_tokens: 1, max_vision_patches: 1, max_cached_image_tokens: 0 };
+    let small = EngineOptions {
+        max_rows: 0,
+        max_prefill_tokens: 1,
+        max_vision_patches: 1,
+        max_cached_image_tokens: 0,
+        ..EngineOptions::default()
+    };
     let mut small = EmbeddedEngine::new(fixture("qwen2_5_vl-a").model(), None, small);
     let mut usual = engine(16);
     let replies = [&mut small, &mut usual].map(|engine| {

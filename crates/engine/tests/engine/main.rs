@@ -6,6 +6,7 @@ mod continuing;
 mod ending;
 mod refusing;
 mod rollout;
+mod sharing;
 #[path = "../vectors/mod.rs"]
 mod vectors;
 
