@@ -63,8 +63,14 @@ const ARROWS: &[Row] = &[
     Row {
         folder: "crates/serve",
         package: "visionthink-serve",
-        may_use: &["visionthink-image", "visionthink-protocol"],
-        burn: false,
+        may_use: &[
+            "visionthink-image",
+            "visionthink-protocol",
+            "visionthink-data",
+            "visionthink-model",
+            "visionthink-engine",
+        ],
+        burn: true,
     },
     Row {
         folder: "crates/cli",

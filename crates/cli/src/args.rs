@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -56,7 +57,7 @@ pub(crate) enum Command {
     Reward(RewardArguments),
     /// Log-probabilities of given completions.
     Score(ScoreArguments),
-    /// Serve OpenAI's API in front of other servers, and show their model the small image first.
+    /// Serve OpenAI's API and show the model the small image first: a model here, or in front of other servers.
     Serve(ServeArguments),
     /// Train by imitation.
     Sft(SftArguments),
@@ -380,10 +381,14 @@ pub(crate) struct ScoreArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// The run file of the server; `configs/serve.toml` is one.
+    /// The run file of the server: `configs/serve.toml` stands in front of other servers, `configs/serve-embedded.toml`
+    /// runs a model. Without one the embedded model is served on 127.0.0.1:8080.
     #[arg(long)]
-    pub(crate) config: PathBuf,
-    /// Read everything that it names, ask every upstream server once, and end.
+    pub(crate) config: Option<PathBuf>,
+    /// Where to listen, instead of the run file's address.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Read everything that it names, load the model or ask every upstream server once, and end.
     #[arg(long)]
     pub(crate) check: bool,
 }

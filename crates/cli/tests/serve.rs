@@ -73,8 +73,8 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 /// Starts the server and waits for its address.
-fn start(config: &str) -> (Child, String) {
-    let mut child = program(&["serve", "--config", config]).spawn().unwrap();
+fn start(arguments: &[&str]) -> (Child, String) {
+    let mut child = program(&[&["serve"], arguments].concat()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("said `{line}`")).to_owned();
@@ -96,7 +96,7 @@ fn a_client_gets_one_answer_behind_two_turns_and_a_terminated_server_ends_well()
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     assert_eq!(String::from_utf8(checked.stdout).unwrap(), format!("{url} answers\n"));
 
-    let (mut server, address) = start(config);
+    let (mut server, address) = start(&["--config", config]);
     let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/models/images/shapes_224x224.png");
     let image = base64::engine::general_purpose::STANDARD.encode(fs_err::read(image).unwrap());
     let content = json!([
@@ -178,4 +178,97 @@ fn another_server_completes_requests_as_they_are_and_a_second_run_asks_only_what
     let ended = program(&["generate", "--input", input.to_str().unwrap(), "--engine", &absent]).output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&ended.stderr).contains(&format!("{absent}/models")));
+}
+
+/// A question about a picture that `visionthink synth` draws, and the picture.
+fn drawn(folder: &std::path::Path) -> Vec<(std::path::PathBuf, String)> {
+    let made = program(&["synth", "--out", folder.to_str().unwrap(), "--split", "test", "--n", "6"]).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let rows = fs_err::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let rows = rows.filter(|path| path.extension().is_some_and(|kind| kind == "jsonl")).next().unwrap();
+    let rows = fs_err::read_to_string(rows).unwrap();
+    let row = |line: &str| {
+        let row: Value = serde_json::from_str(line).unwrap();
+        (folder.join(row["image"].as_str().unwrap()), row["question"].as_str().unwrap().to_owned())
+    };
+    rows.lines().map(row).collect()
+}
+
+fn ready(address: &str) {
+    for _ in 0..600 {
+        if ureq::get(format!("{address}/ready")).call().is_ok() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{address} is never ready");
+}
+
+fn completion(address: &str, request: &Value) -> Result<Value, ureq::Error> {
+    let sent = ureq::post(format!("{address}/v1/chat/completions"))
+        .header("content-type", "application/json")
+        .send(request.to_string().as_str());
+    let text = sent?.body_mut().read_to_string()?;
+    Ok(serde_json::from_str(&text).unwrap())
+}
+
+fn question(image: &std::path::Path, question: &str) -> Value {
+    let image = base64::engine::general_purpose::STANDARD.encode(fs_err::read(image).unwrap());
+    let content = json!([
+        {"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{image}")}},
+        {"type": "text", "text": question},
+    ]);
+    json!({"model": "micro", "messages": [{"role": "user", "content": content}], "temperature": 1.0, "seed": 7})
+}
+
+#[test]
+fn without_a_run_file_the_embedded_model_is_served_and_says_what_ask_says() {
+    let checked = program(&["serve", "--check"]).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    assert_eq!(String::from_utf8(checked.stdout).unwrap(), "micro is loaded\n");
+
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, address) = start(&["--listen", "127.0.0.1:0"]);
+    ready(&address);
+    for (image, text) in drawn(folder.path()) {
+        let served = completion(&address, &question(&image, &text)).unwrap();
+        let asked = program(&["ask", "--json", "--temperature", "1", "--seed", "7", "--image"])
+            .arg(&image)
+            .arg(&text)
+            .output()
+            .unwrap();
+        let asked: Value = serde_json::from_slice(&asked.stdout).unwrap();
+        assert_eq!(served["choices"][0]["message"]["content"], asked["answer"], "{text}");
+        assert_eq!(served["visionthink"]["samples"][0]["decision"], asked["decision"], "{text}");
+        assert_eq!(served["usage"]["completion_tokens"], asked["usage"]["completion_tokens"], "{text}");
+    }
+    let told = Command::new("kill").arg("-TERM").arg(server.id().to_string()).status().unwrap();
+    assert!(told.success());
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_server_that_is_terminated_under_load_answers_what_it_has_taken_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, address) = start(&["--listen", "127.0.0.1:0"]);
+    ready(&address);
+    let (image, text) = drawn(folder.path()).remove(0);
+    let mut request = question(&image, &text);
+    request["n"] = json!(8);
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let (address, request) = (address.clone(), request.clone());
+            std::thread::spawn(move || completion(&address, &request))
+        })
+        .collect();
+    // As soon as the first of them is at work.
+    let metrics = || ureq::get(format!("{address}/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    while metrics().contains("visionthink_engine_sampled_tokens_total 0\n") {}
+    let told = Command::new("kill").arg("-TERM").arg(server.id().to_string()).status().unwrap();
+    assert!(told.success());
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+    // A request is either answered whole or not taken on.
+    let answered: Vec<Value> = clients.into_iter().filter_map(|client| client.join().unwrap().ok()).collect();
+    assert!(!answered.is_empty());
+    assert!(answered.iter().all(|reply| reply["choices"].as_array().is_some_and(|choices| choices.len() == 8)));
 }

@@ -233,6 +233,11 @@ impl Conversation {
         self.tool_offered
     }
 
+    /// Whether the reply that comes next ends the conversation whatever it says.
+    pub fn is_last_turn(&self) -> bool {
+        !self.tool_offered || self.turns.len().saturating_add(1) >= self.limits.max_turns
+    }
+
     /// Why the conversation ended: [`FinishReason::Stop`] when the model had its say, [`FinishReason::Length`] when a limit
     /// cut a reply or left a call unanswered. `None` while it goes on.
     pub fn finish_reason(&self) -> Option<FinishReason> {

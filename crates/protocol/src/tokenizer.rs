@@ -118,6 +118,11 @@ impl Tokenizer {
         self.inner.id_to_token(id)
     }
 
+    /// The bytes that a token stands for; half a character where the token is.
+    pub fn bytes_of(&self, id: u32) -> Option<Vec<u8>> {
+        self.id_to_token(id).map(|token| token_bytes(&token))
+    }
+
     /// One more than the largest id, added tokens included. An embedding may have more rows; those ids mean nothing.
     pub fn vocab_size(&self) -> usize {
         self.vocab_size

@@ -14,6 +14,7 @@ mod response;
 pub use content::{ImageRef, Messages};
 pub use envelope::{Delta, Envelope, indexed_call};
 pub use error::ApiError;
+pub(crate) use field::wrong;
 pub use limits::RequestLimits;
 pub use options::VisionOptions;
 pub use request::{ChatRequest, SamplingFields};

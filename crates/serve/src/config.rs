@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use visionthink_protocol::{Mode, ProfileName};
 
 use crate::api::RequestLimits;
+use crate::embedded::{EngineSettings, ScheduleSettings};
 use crate::error::ServeError;
 use crate::images::ImageSettings;
 use crate::upstream::{PoolSettings, UpstreamSettings};
@@ -36,10 +37,17 @@ pub struct ServeConfig {
     /// Images by reference.
     #[serde(default)]
     pub images: ImageSettings,
+    /// The model in this process; or else `upstream`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineSettings>,
+    /// How requests share the model in this process.
+    #[serde(default)]
+    pub schedule: ScheduleSettings,
     /// How the upstream servers are used together.
     #[serde(default)]
     pub pool: PoolSettings,
-    /// The upstream servers.
+    /// The upstream servers; or else `engine`.
+    #[serde(default)]
     pub upstream: Vec<UpstreamSettings>,
 }
 
@@ -88,6 +96,31 @@ impl Default for ServerSettings {
 }
 
 impl ServeConfig {
+    /// A server on a loopback address for a model in this process, which clients call by `model`: the prompts it was
+    /// trained with, the most likely token each time, replies of up to 512 tokens, and defaults for everything else.
+    pub fn local(model: &str, profile: ProfileName) -> Self {
+        let offers = visionthink_protocol::Profile::from(profile).tool.is_some();
+        Self {
+            model: model.to_owned(),
+            profile,
+            mode: if offers { Mode::Adaptive } else { Mode::Full },
+            keys: None,
+            processor: None,
+            server: ServerSettings::default(),
+            limits: RequestLimits::default(),
+            images: ImageSettings::default(),
+            engine: Some(EngineSettings {
+                model: model.to_owned(),
+                device: "auto".to_owned(),
+                temperature: 0.0,
+                max_tokens: 512,
+            }),
+            schedule: ScheduleSettings::default(),
+            pool: PoolSettings::default(),
+            upstream: Vec::new(),
+        }
+    }
+
     /// Reads a run file.
     ///
     /// # Errors
@@ -109,7 +142,6 @@ impl ServeConfig {
             }
         };
         need(!self.model.is_empty(), "model", &"empty", "a name");
-        need(!self.upstream.is_empty(), "upstream", &"empty", "at least one server");
         let offers = visionthink_protocol::Profile::from(self.profile).tool.is_some();
         let expected = "`full` or `low`: the profile offers no tool";
         need(offers || self.mode != Mode::Adaptive, "mode", &self.mode, expected);
@@ -123,6 +155,10 @@ impl ServeConfig {
             ("limits.max_turns", self.limits.max_turns),
             ("images.decoders", self.images.decoders),
             ("pool.failures", self.pool.failures as usize),
+            ("schedule.max_rows", self.schedule.max_rows),
+            ("schedule.max_prefill_tokens", self.schedule.max_prefill_tokens),
+            ("schedule.tokens_before_pause", self.schedule.tokens_before_pause),
+            ("schedule.max_held_tokens", self.schedule.max_held_tokens),
         ];
         for (key, count) in counts {
             need(count > 0, key, &count, "at least 1");
@@ -150,7 +186,44 @@ impl ServeConfig {
             let key = format!("upstream[{index}].max_requests");
             need(upstream.max_requests > 0, &key, &upstream.max_requests, "at least 1");
         }
+        self.need_one_engine(&mut problems);
         problems
+    }
+
+    /// What is wrong with the choice between a model in this process and servers elsewhere.
+    fn need_one_engine(&self, problems: &mut Vec<String>) {
+        let mut add = |problem: &str| problems.push(problem.to_owned());
+        let Some(engine) = &self.engine else {
+            if self.upstream.is_empty() {
+                add(
+                    "neither `engine` nor `upstream` is given; expected `[engine]`, a model in this process, or at least one `[[upstream]]`",
+                );
+            }
+            return;
+        };
+        if !self.upstream.is_empty() {
+            add(
+                "`engine` and `upstream` are both given; a server runs a model or stands in front of servers: keep one of them",
+            );
+        }
+        if self.processor.is_some() {
+            add("`processor` is given beside `engine`, whose model has its own; leave it out");
+        }
+        if engine.model.is_empty() {
+            add("`engine.model` is empty; expected `micro`, a checkpoint folder, or `hf:ORG/NAME`");
+        }
+        if !(0.0..=2.0).contains(&engine.temperature) {
+            add(&format!("`engine.temperature` is {}; expected 0 to 2", engine.temperature));
+        }
+        if engine.max_tokens == 0 || engine.max_tokens > self.limits.max_tokens {
+            add(&format!("`engine.max_tokens` is {}; expected 1 to `limits.max_tokens`", engine.max_tokens));
+        }
+        let places = self.schedule.max_rows.saturating_add(self.schedule.max_waiting);
+        if places < self.limits.max_samples {
+            add(&format!(
+                "`schedule.max_rows` and `schedule.max_waiting` are {places} together; expected `limits.max_samples` or more"
+            ));
+        }
     }
 }
 
@@ -190,6 +263,46 @@ mod tests {
         // What it spells out of the server and the pool is what holds without it.
         assert_eq!(config.server, ServerSettings::default());
         assert_eq!(config.pool, PoolSettings::default());
+    }
+
+    #[test]
+    fn the_example_of_a_model_in_this_process_says_what_holds_without_a_file() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/serve-embedded.toml");
+        assert_eq!(ServeConfig::from_file(&path).unwrap(), ServeConfig::local("micro", ProfileName::Compact));
+    }
+
+    #[test]
+    fn a_server_has_a_model_or_servers_and_not_both() {
+        let local = ServeConfig::local("micro", ProfileName::Compact);
+        assert_eq!(local.problems(), Vec::<String>::new());
+        assert_eq!(toml::from_str::<ServeConfig>(&toml::to_string(&local).unwrap()).unwrap(), local);
+        let gateway: ServeConfig = toml::from_str(SHORT).unwrap();
+        let both = ServeConfig { upstream: gateway.upstream.clone(), ..local.clone() };
+        let neither = ServeConfig { engine: None, ..local.clone() };
+        let mut foolish = local;
+        foolish.processor = Some("here".into());
+        foolish.engine = foolish.engine.map(|engine| EngineSettings { temperature: -1.0, max_tokens: 0, ..engine });
+        foolish.schedule.max_rows = 0;
+        foolish.schedule.max_waiting = 0;
+        for (config, words) in [
+            (both, &["`engine` and `upstream` are both given"][..]),
+            (neither, &["neither `engine` nor `upstream`"]),
+            (
+                foolish,
+                &[
+                    "`processor`",
+                    "`engine.temperature`",
+                    "`engine.max_tokens`",
+                    "`schedule.max_rows` is 0",
+                    "0 together",
+                ],
+            ),
+        ] {
+            let problems = config.problems();
+            assert_eq!(problems.len(), words.len(), "{problems:?}");
+            let problems = problems.join("\n");
+            assert!(words.iter().all(|word| problems.contains(word)), "{problems}");
+        }
     }
 
     #[test]

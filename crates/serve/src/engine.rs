@@ -1,9 +1,8 @@
 //! What answers requests.
 //!
-//! One kind today: [`Gateway`], in front of other servers. The embedded engine is to be the second variant of [`Engine`];
-//! what a variant needs is [`Engine::answer`] and [`Engine::is_ready`]. Both kinds take the same checked request and tell
-//! the same [`Sink`]; dropping the future of `answer` has to end the work. There is no trait, for the server knows all
-//! kinds there are.
+//! Two kinds: [`Gateway`], in front of other servers, and [`Embedded`], which runs the model in this process. Both take
+//! the same checked request and tell the same [`Sink`]; dropping the future of `answer` ends the work. There is no trait,
+//! for the server knows all kinds there are.
 
 use std::time::Duration;
 
@@ -11,13 +10,17 @@ use tokio::sync::mpsc;
 use visionthink_protocol::View;
 
 use crate::api::{ApiError, ChatRequest, Completion};
+use crate::embedded::{Embedded, EngineStatus};
 use crate::gateway::Gateway;
+use crate::images::Images;
 
 /// Answers requests.
 #[derive(Debug)]
 pub enum Engine {
     /// Other servers do the work.
     Gateway(Gateway),
+    /// A model in this process does the work.
+    Embedded(Embedded),
 }
 
 impl Engine {
@@ -28,13 +31,47 @@ impl Engine {
     pub async fn answer(&self, request: &ChatRequest, sink: &Sink) -> Result<Completion, ApiError> {
         match self {
             Self::Gateway(gateway) => gateway.answer(request, sink).await,
+            Self::Embedded(embedded) => embedded.answer(request, sink).await,
         }
     }
 
-    /// Whether a request would find somebody to do the work.
-    pub fn is_ready(&self) -> bool {
+    /// Why a request would find nobody to do the work; `None` where it would.
+    pub fn unready(&self) -> Option<&'static str> {
         match self {
-            Self::Gateway(gateway) => gateway.pool().counts().available > 0,
+            Self::Gateway(gateway) => {
+                (gateway.pool().counts().available == 0).then_some("no upstream server is available")
+            }
+            Self::Embedded(embedded) => match &*embedded.status().borrow() {
+                EngineStatus::Loading => Some("the model is being loaded"),
+                EngineStatus::Ready => None,
+                EngineStatus::Failed(_) => Some("the engine has failed"),
+            },
+        }
+    }
+
+    /// Where images come from.
+    pub fn images(&self) -> &Images {
+        match self {
+            Self::Gateway(gateway) => gateway.images(),
+            Self::Embedded(embedded) => embedded.images(),
+        }
+    }
+
+    /// Keeps an eye on what does the work; ends, with the reason, when it can do no more.
+    pub async fn watch(&self) -> String {
+        match self {
+            Self::Gateway(gateway) => {
+                gateway.pool().clone().watch().await;
+                std::future::pending().await
+            }
+            Self::Embedded(embedded) => {
+                let mut status = embedded.status();
+                let ended = status.wait_for(|status| matches!(status, EngineStatus::Failed(_))).await;
+                match ended.as_deref() {
+                    Ok(EngineStatus::Failed(reason)) => reason.clone(),
+                    _ => "the engine has ended".to_owned(),
+                }
+            }
         }
     }
 }

@@ -67,6 +67,12 @@ pub enum ServeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The engine in this process cannot go on.
+    #[error("the engine failed: {reason}")]
+    Engine {
+        /// How.
+        reason: String,
+    },
     /// The HTTP client cannot be made.
     #[error("the HTTP client cannot be made: {reason}")]
     Client {

@@ -6,23 +6,22 @@
 
 mod body;
 mod plan;
-mod voice;
 
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use visionthink_image::{Processor, Views};
 use visionthink_protocol::{
-    Decision, Dialogue, DialogueSetup, DialogueTurn, ImageView, Mode, Piece, Profile, ReplySplitter, ToolCallParse,
-    View,
+    Decision, Dialogue, DialogueSetup, DialogueTurn, ImageView, Mode, Profile, ReplySplitter, ToolCallParse, View,
 };
 
-use crate::api::{ApiError, ChatRequest, Completion, Sample, SampleReport, TurnReport, Usage, finish_word};
+use crate::api::{ApiError, ChatRequest, Completion, Sample, TurnReport, finish_word};
 use crate::engine::Sink;
 use crate::images::{Images, Picture};
+use crate::looked::Looked;
 use crate::upstream::{Fragment, Pool, Reply};
+use crate::voice::Voice;
 use plan::Plan;
-use voice::Voice;
 
 /// What a gateway is made of.
 #[derive(Debug)]
@@ -106,7 +105,7 @@ impl Gateway {
     pub async fn complete(&self, request: &ChatRequest) -> Result<Completion, ApiError> {
         let (shown, sink) = (&self.load(request).await?, &Sink::silent());
         let samples =
-            (0..request.samples).map(|index| self.hand_on(request, shown, View::Full, Voice::new(index, sink)));
+            (0..request.samples).map(|index| self.hand_on(request, shown, View::Full, Voice::new(index, sink, false)));
         Ok(Completion { mode: None, samples: try_join_all(samples).await? })
     }
 
@@ -165,9 +164,15 @@ impl Gateway {
         let turn = DialogueTurn { text: reply.text(), tool_call: ToolCallParse::None, finish_reason: reply.finish() };
         let turns = vec![TurnReport::new(turn, &reply)];
         let finish_reason = reply.finish_reason.clone().unwrap_or_else(|| "stop".to_owned());
-        let calls = reply.tool_calls.clone();
-        let seen = Seen { decision: Decision::None, views, turns, finish_reason };
-        Ok(sample(request, shown, voice, reply, calls, seen))
+        let looked = Looked {
+            decision: Decision::None,
+            views,
+            turns,
+            tool_calls: reply.tool_calls,
+            finish_reason,
+            logprobs: reply.logprobs,
+        };
+        Ok(looked.into_sample(request, shown.costs.as_deref(), voice))
     }
 
     /// The conversation of the method.
@@ -214,8 +219,15 @@ impl Gateway {
             (true, "stop") => last.finish_reason.clone().unwrap_or_else(|| "stop".to_owned()),
             (true, word) => word.to_owned(),
         };
-        let seen = Seen { decision: dialogue.decision(), views: dialogue.images().to_vec(), turns, finish_reason };
-        Ok(sample(request, shown, voice, last, calls, seen))
+        let looked = Looked {
+            decision: dialogue.decision(),
+            views: dialogue.images().to_vec(),
+            turns,
+            tool_calls: calls,
+            finish_reason,
+            logprobs: last.logprobs,
+        };
+        Ok(looked.into_sample(request, shown.costs.as_deref(), voice))
     }
 
     /// One reply, of the server that gave the last one where it can. Thoughts are told at once, an answer only where no
@@ -248,57 +260,5 @@ impl TurnReport {
     fn new(turn: DialogueTurn, reply: &Reply) -> Self {
         let (prompt_token_ids, token_ids) = (reply.prompt_token_ids.clone(), reply.token_ids.clone());
         Self { turn, usage: reply.usage, prompt_token_ids, token_ids }
-    }
-}
-
-/// How a sample came about.
-struct Seen {
-    decision: Decision,
-    views: Vec<ImageView>,
-    turns: Vec<TurnReport>,
-    finish_reason: String,
-}
-
-fn sample(
-    request: &ChatRequest,
-    shown: &Shown,
-    voice: Voice<'_>,
-    last: Reply,
-    tool_calls: Vec<serde_json::Value>,
-    seen: Seen,
-) -> Sample {
-    let mut usage = Usage::default();
-    seen.turns.iter().for_each(|turn| usage.add(turn.usage));
-    let tokens = |costs: &Vec<Views>, view: &ImageView| match (costs.get(view.source), view.view) {
-        (Some(cost), View::Low) => cost.low.tokens,
-        (Some(cost), View::Full) => cost.full.tokens,
-        (None, _) => 0,
-    };
-    let (index, content, reasoning) = voice.into_parts();
-    let report = SampleReport {
-        index,
-        decision: seen.decision,
-        turns: seen.turns.len(),
-        views: seen.views.iter().map(|view| view.view).collect(),
-        image_tokens: shown.costs.as_ref().map(|costs| seen.views.iter().map(|view| tokens(costs, view)).sum()),
-        full_image_tokens: shown.costs.as_ref().map(|costs| costs.iter().map(|cost| cost.full.tokens).sum()),
-        usage,
-        transcript: request.vision.show_turns.then_some(seen.turns),
-    };
-    let (finish_reason, logprobs) = (seen.finish_reason, last.logprobs);
-    Sample { content, reasoning, tool_calls, finish_reason, logprobs, usage, report }
-}
-
-impl Voice<'_> {
-    /// Tells pieces of a reply.
-    async fn tell(&mut self, pieces: Vec<Piece>, is_last: bool) -> Result<(), ApiError> {
-        for piece in pieces {
-            match piece {
-                Piece::Thought(text) => self.think(text).await?,
-                Piece::Answer(text) if is_last => self.say(text).await?,
-                Piece::Answer(_) => {}
-            }
-        }
-        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use visionthink_protocol::{Decision, View};
 
 use crate::api::Completion;
+use crate::embedded::EngineCounts;
 use crate::upstream::PoolCounts;
 
 /// Upper bounds of the buckets of request times, in seconds.
@@ -45,8 +46,23 @@ pub struct Gauges {
     pub in_flight: usize,
     /// Lookups of images that the cache answered, and that it did not.
     pub image_cache: (u64, u64),
-    /// The upstream servers.
-    pub pool: PoolCounts,
+    /// What does the work.
+    pub work: Work,
+}
+
+/// The counts of what does the work.
+#[derive(Debug, Clone, Copy)]
+pub enum Work {
+    /// Upstream servers.
+    Upstream(PoolCounts),
+    /// A model in this process.
+    Embedded(EngineCounts),
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self::Upstream(PoolCounts::default())
+    }
 }
 
 impl Metrics {
@@ -104,7 +120,6 @@ impl Metrics {
         for (name, counter) in ["low", "full"].iter().zip(&self.views) {
             page.line("views_total", &format!("{{view=\"{name}\"}}"), read(counter));
         }
-        let pool = gauges.pool;
         for (name, help, value) in [
             ("turns_total", "Replies of the model.", read(&self.turns)),
             ("prompt_tokens_total", "Tokens of prompts.", read(&self.prompt_tokens)),
@@ -112,21 +127,18 @@ impl Metrics {
             ("completion_tokens_total", "Tokens sampled.", read(&self.completion_tokens)),
             ("image_cache_hits_total", "Images that were known.", gauges.image_cache.0),
             ("image_cache_misses_total", "Images that were new.", gauges.image_cache.1),
-            ("upstream_requests_total", "Requests sent to upstream servers.", pool.sent),
-            ("upstream_failures_total", "Requests that failed by an upstream server's fault.", pool.failures),
-            ("upstream_retries_total", "Requests sent again elsewhere.", pool.retries),
         ] {
-            page.family(name, "counter", help);
-            page.line(name, "", value);
+            page.single(name, "counter", help, value);
         }
-        for (name, help, value) in [
-            ("requests_in_flight", "Completions that are read, waiting or answered.", gauges.in_flight),
-            ("upstream_in_flight", "Requests at upstream servers.", pool.in_flight),
-            ("upstream_waiting", "Requests that wait for an upstream server.", pool.waiting),
-            ("upstream_available", "Upstream servers that may be asked.", pool.available),
-        ] {
-            page.family(name, "gauge", help);
-            page.line(name, "", value);
+        page.single(
+            "requests_in_flight",
+            "gauge",
+            "Completions that are read, waiting or answered.",
+            gauges.in_flight as u64,
+        );
+        match gauges.work {
+            Work::Upstream(pool) => page.pool(pool),
+            Work::Embedded(counts) => page.engine(counts),
         }
         page.0
     }
@@ -138,6 +150,51 @@ struct Page(String);
 impl Page {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP visionthink_{name} {help}\n# TYPE visionthink_{name} {kind}");
+    }
+
+    /// A family of one line.
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help);
+        self.line(name, "", value);
+    }
+
+    fn pool(&mut self, pool: PoolCounts) {
+        for (name, help, value) in [
+            ("upstream_requests_total", "Requests sent to upstream servers.", pool.sent),
+            ("upstream_failures_total", "Requests that failed by an upstream server's fault.", pool.failures),
+            ("upstream_retries_total", "Requests sent again elsewhere.", pool.retries),
+        ] {
+            self.single(name, "counter", help, value);
+        }
+        for (name, help, value) in [
+            ("upstream_in_flight", "Requests at upstream servers.", pool.in_flight),
+            ("upstream_waiting", "Requests that wait for an upstream server.", pool.waiting),
+            ("upstream_available", "Upstream servers that may be asked.", pool.available),
+        ] {
+            self.single(name, "gauge", help, value as u64);
+        }
+    }
+
+    fn engine(&mut self, EngineCounts { counters, load }: EngineCounts) {
+        for (name, help, value) in [
+            ("engine_prefilled_tokens_total", "Prompt tokens run through the model.", counters.prefilled_tokens),
+            ("engine_reused_tokens_total", "Prompt tokens whose keys and values were there.", counters.reused_tokens),
+            ("engine_sampled_tokens_total", "Tokens sampled.", counters.sampled_tokens),
+            ("engine_decode_steps_total", "Passes that gave each running turn a token.", counters.decode_steps),
+            ("engine_images_encoded_total", "Images run through the vision tower.", counters.images_encoded),
+            ("engine_images_reused_total", "Images whose tokens were known.", counters.images_reused),
+        ] {
+            self.single(name, "counter", help, value);
+        }
+        for (name, help, value) in [
+            ("engine_running", "Turns that are being decoded.", load.running),
+            ("engine_waiting", "Turns that wait for a free row.", load.waiting),
+            ("engine_sequences", "Conversations between two turns.", load.parked),
+            ("engine_held_tokens", "Tokens with keys and values, of open conversations.", load.tokens),
+            ("engine_prefix_tokens", "Tokens kept for prompts that begin alike.", load.prefix_tokens),
+        ] {
+            self.single(name, "gauge", help, value as u64);
+        }
     }
 
     fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {

@@ -24,7 +24,7 @@ use crate::api::{ApiError, RequestLimits};
 use crate::config::ServerSettings;
 use crate::engine::Engine;
 use crate::keys::Keys;
-use crate::metrics::{Gauges, Metrics};
+use crate::metrics::{Gauges, Metrics, Work};
 
 /// The header that names a request, in the client's words or ours.
 const REQUEST_ID: &str = "x-request-id";
@@ -158,20 +158,21 @@ async fn ready(State(state): State<Arc<AppState>>) -> Response {
     if state.is_draining() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n".to_owned());
     }
-    if state.engine.is_ready() {
-        text(StatusCode::OK, "ready\n".to_owned())
-    } else {
-        text(StatusCode::SERVICE_UNAVAILABLE, "no upstream server is available\n".to_owned())
+    match state.engine.unready() {
+        None => text(StatusCode::OK, "ready\n".to_owned()),
+        Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 
 async fn metrics(State(state): State<Arc<AppState>>) -> Response {
-    let Engine::Gateway(gateway) = &state.engine;
     let most = state.settings.max_requests.min(Semaphore::MAX_PERMITS);
     let gauges = Gauges {
         in_flight: most.saturating_sub(state.places.available_permits()),
-        image_cache: gateway.images().cache_counts(),
-        pool: gateway.pool().counts(),
+        image_cache: state.engine.images().cache_counts(),
+        work: match &state.engine {
+            Engine::Gateway(gateway) => Work::Upstream(gateway.pool().counts()),
+            Engine::Embedded(embedded) => Work::Embedded(embedded.counts()),
+        },
     };
     text(StatusCode::OK, state.metrics.text(gauges))
 }

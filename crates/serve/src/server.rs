@@ -19,6 +19,7 @@ use visionthink_image::Processor;
 use visionthink_protocol::Profile;
 
 use crate::config::ServeConfig;
+use crate::embedded::{Embedded, EmbeddedParts, LocalModel};
 use crate::engine::Engine;
 use crate::error::ServeError;
 use crate::gateway::{Gateway, GatewayParts};
@@ -35,14 +36,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// reply says that the connection ends; closed at once, the connection would take it along unread.
 const LAME_DUCK: Duration = Duration::from_millis(500);
 
-/// Makes the state that a run file describes: keys, folders and the processor are read, nobody is connected to.
+/// Makes the state that a run file with `[[upstream]]` describes: keys, folders and the processor are read, nobody is
+/// connected to.
 ///
 /// # Errors
 /// [`ServeError`]: everything that is wrong with the settings, or what they name.
 pub fn state(config: &ServeConfig) -> Result<Arc<AppState>, ServeError> {
-    let problems = config.problems();
-    if !problems.is_empty() {
-        return Err(ServeError::Settings { problems });
+    check(config)?;
+    if config.engine.is_some() {
+        return Err(no_engine("`engine` is given; expected `upstream`, or the model with it"));
     }
     let processor = config.processor.as_deref().map(Processor::from_dir).transpose().map_err(ServeError::Processor)?;
     let gateway = Gateway::new(GatewayParts {
@@ -52,26 +54,58 @@ pub fn state(config: &ServeConfig) -> Result<Arc<AppState>, ServeError> {
         mode: config.mode,
         processor,
     });
+    state_of(config, Engine::Gateway(gateway))
+}
+
+/// Makes the state that a run file with `[engine]` describes, whose model is `model`. Its weights are read from now on,
+/// by a thread of the engine: the state is ready when that is done.
+///
+/// # Errors
+/// As [`state`].
+pub fn embedded_state(config: &ServeConfig, model: LocalModel) -> Result<Arc<AppState>, ServeError> {
+    check(config)?;
+    let Some(settings) = config.engine.clone() else {
+        return Err(no_engine("`engine` is missing; expected the section beside the model"));
+    };
+    let parts = EmbeddedParts {
+        images: Images::new(config.images.clone())?,
+        profile: Profile::from(config.profile),
+        mode: config.mode,
+        settings,
+        schedule: config.schedule,
+    };
+    state_of(config, Engine::Embedded(Embedded::start(model, parts)?))
+}
+
+fn no_engine(problem: &str) -> ServeError {
+    ServeError::Settings { problems: vec![problem.to_owned()] }
+}
+
+fn check(config: &ServeConfig) -> Result<(), ServeError> {
+    let problems = config.problems();
+    if problems.is_empty() { Ok(()) } else { Err(ServeError::Settings { problems }) }
+}
+
+fn state_of(config: &ServeConfig, engine: Engine) -> Result<Arc<AppState>, ServeError> {
     let keys = config.keys.as_deref().map(Keys::from_file).transpose()?.unwrap_or_default();
     if config.keys.is_none() && !config.server.listen.ip().is_loopback() {
         tracing::warn!(listen = %config.server.listen, "no `keys`: whoever reaches this address is served");
     }
-    let engine = Engine::Gateway(gateway);
     Ok(AppState::new(engine, config.model.clone(), keys, config.limits, config.server.clone()))
 }
 
 /// Serves until `stop` is over, then lets open requests end, no longer than the drain timeout, and returns.
 ///
 /// # Errors
-/// None today; an error of one connection ends that connection alone.
+/// [`ServeError::Engine`] where the engine can do no more; an error of one connection ends that connection alone.
 pub async fn serve(
     listener: TcpListener,
     state: Arc<AppState>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let mut background = JoinSet::new();
-    let Engine::Gateway(gateway) = &state.engine;
-    background.spawn(gateway.pool().clone().watch());
+    let watched = state.clone();
+    background.spawn(async move { watched.engine.watch().await });
 
     let (stopping, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -87,6 +121,7 @@ pub async fn serve(
         });
     };
     let mut stop = std::pin::pin!(stop);
+    let mut failure = None;
     loop {
         let accepted = async {
             let place = places.clone().acquire_owned().await;
@@ -94,6 +129,10 @@ pub async fn serve(
         };
         let (place, stream) = tokio::select! {
             () = &mut stop => break,
+            Some(ended) = background.join_next() => {
+                failure = Some(ended.unwrap_or_else(|_| "the engine is watched no more".to_owned()));
+                break;
+            }
             (place, stream) = accepted => (place, stream),
             // Ended connections are forgotten as they end.
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
@@ -118,7 +157,10 @@ pub async fn serve(
     if tokio::time::timeout(seconds(state.settings.drain_timeout_secs), drained).await.is_err() {
         tracing::warn!(open = connections.len(), "requests are still open; they are cut off");
     }
-    Ok(())
+    match failure {
+        Some(reason) => Err(ServeError::Engine { reason }),
+        None => Ok(()),
+    }
 }
 
 /// The connections that wait to be accepted, and behind them the end of the listener.

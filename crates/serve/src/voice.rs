@@ -1,13 +1,13 @@
 //! What a client hears of one sample: told as it comes, and kept, so that the whole is what was told.
 
-use visionthink_protocol::ImageView;
+use visionthink_protocol::{ImageView, Piece};
 
 use crate::api::ApiError;
 use crate::engine::{Sink, ToldPiece};
 
 /// Speaks for one sample.
 #[derive(Debug)]
-pub(super) struct Voice<'a> {
+pub(crate) struct Voice<'a> {
     sink: &'a Sink,
     index: usize,
     content: String,
@@ -19,17 +19,17 @@ pub(super) struct Voice<'a> {
 }
 
 impl<'a> Voice<'a> {
-    pub(super) fn new(index: usize, sink: &'a Sink, shows_turns: bool) -> Self {
+    pub(crate) fn new(index: usize, sink: &'a Sink, shows_turns: bool) -> Self {
         let (content, reasoning) = (String::new(), String::new());
         Self { sink, index, content, reasoning, turns: 0, shows_turns, turn_is_new: false }
     }
 
-    pub(super) fn index(&self) -> usize {
+    pub(crate) fn index(&self) -> usize {
         self.index
     }
 
     /// A reply to these views has begun.
-    pub(super) async fn begin_turn(&mut self, views: &[ImageView]) -> Result<(), ApiError> {
+    pub(crate) async fn begin_turn(&mut self, views: &[ImageView]) -> Result<(), ApiError> {
         self.turn_is_new = true;
         self.turns += 1;
         if !self.shows_turns {
@@ -40,11 +40,11 @@ impl<'a> Voice<'a> {
     }
 
     /// Whether nothing was answered yet.
-    pub(super) fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&self) -> bool {
         self.content.is_empty()
     }
 
-    pub(super) async fn say(&mut self, text: String) -> Result<(), ApiError> {
+    pub(crate) async fn say(&mut self, text: String) -> Result<(), ApiError> {
         if text.is_empty() {
             return Ok(());
         }
@@ -53,7 +53,7 @@ impl<'a> Voice<'a> {
     }
 
     /// Thoughts of different turns stand on lines of their own.
-    pub(super) async fn think(&mut self, mut text: String) -> Result<(), ApiError> {
+    pub(crate) async fn think(&mut self, mut text: String) -> Result<(), ApiError> {
         if text.is_empty() {
             return Ok(());
         }
@@ -64,8 +64,20 @@ impl<'a> Voice<'a> {
         self.sink.tell(self.index, ToldPiece::Reasoning(text)).await
     }
 
+    /// Tells pieces of a reply: thoughts at once, an answer only in a turn that is the last whatever it says.
+    pub(crate) async fn tell(&mut self, pieces: Vec<Piece>, is_last: bool) -> Result<(), ApiError> {
+        for piece in pieces {
+            match piece {
+                Piece::Thought(text) => self.think(text).await?,
+                Piece::Answer(text) if is_last => self.say(text).await?,
+                Piece::Answer(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Index, answer, thoughts.
-    pub(super) fn into_parts(self) -> (usize, String, String) {
+    pub(crate) fn into_parts(self) -> (usize, String, String) {
         (self.index, self.content, self.reasoning)
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
         resolved(&text, file, CurateConfig::without_files)
     } else if sections.contains_key("rollout") {
         resolved(&text, file, GrpoConfig::without_files)
-    } else if sections.contains_key("upstream") {
+    } else if sections.contains_key("upstream") || sections.contains_key("engine") {
         let config = ServeConfig::from_file(file).map_err(|error| serve::refused(file, &error))?;
         Ok((toml::to_string_pretty(&config)?, Vec::new()))
     } else {

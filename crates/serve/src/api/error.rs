@@ -137,6 +137,18 @@ pub enum ApiError {
         /// How.
         reason: String,
     },
+    /// The model is not there yet.
+    #[error("the model is being loaded; try again in {} s", after.as_secs().max(1))]
+    Loading {
+        /// When to try again.
+        after: Duration,
+    },
+    /// The engine of this server cannot go on, with this request or with any.
+    #[error("the engine failed: {reason}")]
+    EngineFailed {
+        /// How.
+        reason: String,
+    },
     /// The answer was not there in time.
     #[error("no answer within {} s", limit.as_secs())]
     TimedOut {
@@ -173,9 +185,9 @@ impl ApiError {
             Self::BodyTooLarge { .. } => 413,
             Self::Busy { .. } => 429,
             Self::Refused { status, .. } => *status,
-            Self::Internal { .. } => 500,
+            Self::Internal { .. } | Self::EngineFailed { .. } => 500,
             Self::UpstreamFailed { .. } => 502,
-            Self::Draining | Self::NoUpstream { .. } => 503,
+            Self::Draining | Self::NoUpstream { .. } | Self::Loading { .. } => 503,
             Self::TimedOut { .. } => 504,
         }
     }
@@ -183,7 +195,9 @@ impl ApiError {
     /// What the client should wait before it tries again, where that helps.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Busy { after } | Self::NoUpstream { after } => Some((*after).max(Duration::from_secs(1))),
+            Self::Busy { after } | Self::NoUpstream { after } | Self::Loading { after } => {
+                Some((*after).max(Duration::from_secs(1)))
+            }
             _ => None,
         }
     }
@@ -209,6 +223,8 @@ impl ApiError {
             Self::NoUpstream { .. } => "no_upstream",
             Self::Refused { .. } => "upstream_refused",
             Self::UpstreamFailed { .. } => "upstream_failed",
+            Self::Loading { .. } => "loading",
+            Self::EngineFailed { .. } => "engine_failed",
             Self::TimedOut { .. } => "timeout",
             Self::ClientStalled => "client_stalled",
             Self::Internal { .. } => "internal_error",

@@ -1,10 +1,10 @@
-//! An image and its two views as `data:` URLs, each made when it is first asked for.
+//! An image: its two views as `data:` URLs, each made when it is first asked for, or its pixels.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OnceCell, Semaphore};
-use visionthink_image::{DecodeOptions, decode, full_size, full_view, low_view, upright_size};
+use visionthink_image::{DecodeOptions, Processor, decode, full_size, full_view, low_view, upright_size};
 use visionthink_protocol::View;
 
 use super::data_url;
@@ -61,6 +61,20 @@ impl Picture {
         tokio::task::spawn_blocking(move || render(&bytes, &options, view))
             .await
             .map_err(|_| ImageSourceError::DecoderGone)?
+    }
+
+    /// The image itself, with what its views cost a model.
+    ///
+    /// # Errors
+    /// [`ImageSourceError::Image`] for damaged data, and for an image too narrow for a view.
+    pub(crate) async fn decoded(
+        &self,
+        processor: &Arc<Processor>,
+    ) -> Result<Arc<visionthink_engine::Picture>, ImageSourceError> {
+        let _permit = self.decoders.acquire().await.map_err(|_| ImageSourceError::DecoderGone)?;
+        let (bytes, options, processor) = (self.bytes.clone(), self.options, processor.clone());
+        let work = move || Ok(Arc::new(visionthink_engine::Picture::new(decode(&bytes, &options)?, processor)?));
+        tokio::task::spawn_blocking(work).await.map_err(|_| ImageSourceError::DecoderGone)?
     }
 
     /// Memory it takes.

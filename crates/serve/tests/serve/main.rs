@@ -7,6 +7,7 @@ mod answers;
 mod chromium;
 mod connections;
 mod description;
+mod embedded;
 mod fetching;
 mod page;
 mod requests;

@@ -255,7 +255,7 @@ async fn the_health_of_servers_is_watched() {
     let mut config = with_nobody_first(&stub, nobody().await);
     config.pool.connect_timeout_secs = 1.0;
     let state = visionthink_serve::state(&config).unwrap();
-    let visionthink_serve::engine::Engine::Gateway(gateway) = &state.engine;
+    let visionthink_serve::engine::Engine::Gateway(gateway) = &state.engine else { panic!("no gateway") };
     assert_eq!(gateway.pool().counts().available, 2);
     gateway.pool().look().await;
     assert_eq!(gateway.pool().counts().available, 1);
@@ -271,7 +271,7 @@ async fn a_server_that_answers_late_is_given_up_only_after_a_while_and_comes_bac
     let mut config = with_nobody_first(&stub, format!("http://{}/v1", silent.local_addr().unwrap()));
     config.pool.connect_timeout_secs = 0.2;
     let state = visionthink_serve::state(&config).unwrap();
-    let visionthink_serve::engine::Engine::Gateway(gateway) = &state.engine;
+    let visionthink_serve::engine::Engine::Gateway(gateway) = &state.engine else { panic!("no gateway") };
     let mut available = Vec::new();
     for _ in 0..3 {
         gateway.pool().look().await;
