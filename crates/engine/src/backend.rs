@@ -125,12 +125,42 @@ pub struct TurnReply {
     /// Why it ended.
     pub finish_reason: FinishReason,
     /// Ids that were run through the model before the first token. With a past these are the new ids and the last id
-    /// of the previous reply, which no pass has seen.
+    /// of the previous reply, which no pass has seen; visual tokens that were dropped in front of the decoder are not among them.
     pub prefilled_tokens: usize,
     /// Ids in front of them whose keys and values were there already.
     pub reused_tokens: usize,
+    /// What it cost in visual tokens and operations.
+    pub ledger: TurnLedger,
     /// Wall-clock time of the turn.
     pub timing: TurnTiming,
+}
+
+/// What a turn costs in visual tokens and operations, in the terms in which methods save differently.
+///
+/// It is what the turn costs by itself, so that it does not depend on what else runs: an image that was encoded before and a prompt
+/// that is shared with other samples count in full; what a past turn has left in the cache is the past turn's.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct TurnLedger {
+    /// Patches through the vision tower.
+    pub patches: usize,
+    /// Visual tokens that enter the first layer of the decoder.
+    pub visual_tokens: usize,
+    /// Visual tokens in a layer, mean over layers.
+    pub visual_tokens_per_layer: f64,
+    /// Visual entries of the KV cache that are kept for decoding, summed over layers.
+    pub visual_kv_entries: usize,
+    /// Floating-point operations, counted: vision tower, prefill, decoding, and what choosing tokens costs.
+    pub flops: f64,
+}
+
+impl std::ops::AddAssign for TurnLedger {
+    fn add_assign(&mut self, other: Self) {
+        self.patches += other.patches;
+        self.visual_tokens += other.visual_tokens;
+        self.visual_tokens_per_layer += other.visual_tokens_per_layer;
+        self.visual_kv_entries += other.visual_kv_entries;
+        self.flops += other.flops;
+    }
 }
 
 /// Wall-clock time of one turn by phase. Passes are shared by all rows of a batch, so times of turns that run together

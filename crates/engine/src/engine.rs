@@ -10,8 +10,11 @@ use rayon::prelude::*;
 use visionthink_image::{GridThw, Patches};
 use visionthink_model::{Model, ModelError, MropeBatch};
 use visionthink_protocol::{FinishReason, Tokenizer};
+use visionthink_prune::Pruning;
 
-use crate::backend::{Backend, Counters, Event, Past, SequenceId, TurnId, TurnReply, TurnRequest, TurnTiming};
+use crate::backend::{
+    Backend, Counters, Event, Past, SequenceId, TurnId, TurnLedger, TurnReply, TurnRequest, TurnTiming,
+};
 use crate::batch::Batch;
 use crate::error::EngineError;
 use crate::image_cache::ImageCache;
@@ -21,7 +24,7 @@ use crate::row::{Row, Settings};
 use crate::sequence::{ImageTokens, Sequence};
 
 /// How much the engine does at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EngineOptions {
     /// Rows decoded together.
     pub max_rows: usize,
@@ -36,6 +39,8 @@ pub struct EngineOptions {
     pub max_prefix_tokens: usize,
     /// Tokens that a row is decoded for before it makes room for turns that wait, where there is no free row.
     pub tokens_before_pause: usize,
+    /// How visual tokens are dropped in the prefill of each turn; `None` keeps all.
+    pub pruning: Option<Pruning>,
 }
 
 impl Default for EngineOptions {
@@ -48,7 +53,15 @@ impl Default for EngineOptions {
             max_cached_image_tokens: 4096,
             max_prefix_tokens: 0,
             tokens_before_pause: usize::MAX,
+            pruning: None,
         }
+    }
+}
+
+impl EngineOptions {
+    /// Where visual tokens are dropped, rows of keys and values are no prefix of the ids, and nothing is kept.
+    fn prefixes(&self) -> PrefixCache {
+        PrefixCache::new(if self.pruning.is_some() { 0 } else { self.max_prefix_tokens })
     }
 }
 
@@ -93,12 +106,12 @@ impl EmbeddedEngine {
         Self {
             model,
             tokenizer,
-            options: EngineOptions { max_rows: options.max_rows.max(1), ..options },
             queue: Queue::default(),
             batch: Batch::default(),
             parked: HashMap::new(),
             image_cache: ImageCache::new(options.max_cached_image_tokens),
-            prefixes: PrefixCache::new(options.max_prefix_tokens),
+            prefixes: options.prefixes(),
+            options: EngineOptions { max_rows: options.max_rows.max(1), ..options },
             events: Vec::new(),
             counters: Counters::default(),
             next_id: 0,
@@ -119,7 +132,7 @@ impl EmbeddedEngine {
         assert!(idle, "the model changes between turns");
         self.parked.clear();
         self.image_cache = ImageCache::new(self.options.max_cached_image_tokens);
-        self.prefixes = PrefixCache::new(self.options.max_prefix_tokens);
+        self.prefixes = self.options.prefixes();
         self.model = model;
     }
 
@@ -198,7 +211,7 @@ impl EmbeddedEngine {
             let (turn, id, released) = (row.turn, row.id, row.released);
             match row.outcome.take() {
                 Some(Ok(finish_reason)) => {
-                    let (reply, sequence) = row.into_reply(finish_reason);
+                    let (reply, sequence) = row.into_reply(finish_reason, self.model.config());
                     if !released {
                         self.parked.insert(id, sequence);
                     }
@@ -234,6 +247,9 @@ impl EmbeddedEngine {
     /// Checks a request and makes a prompt of it, without members.
     fn prompt(&mut self, request: TurnRequest) -> Result<Prompt, EngineError> {
         request.sampling.check()?;
+        if let Some(pruning) = &self.options.pruning {
+            self.model.config().check_pruning(pruning)?;
+        }
         if request.new_ids.is_empty() {
             return Err(EngineError::EmptyPrompt);
         }
@@ -392,6 +408,7 @@ impl Backend for EmbeddedEngine {
                 finish_reason: FinishReason::Cancelled,
                 prefilled_tokens: 0,
                 reused_tokens: 0,
+                ledger: TurnLedger::default(),
                 timing: TurnTiming::default(),
             };
             self.events.push(Event::Finished { turn, reply });

@@ -111,6 +111,15 @@ pub enum EngineError {
         length: usize,
     },
 
+    /// Scores were asked of an engine that drops visual tokens.
+    #[error(
+        "this engine drops visual tokens (`{method}`), and scores are of the network that sees all; use an engine without pruning"
+    )]
+    PrunedScore {
+        /// How they are dropped.
+        method: visionthink_prune::Method,
+    },
+
     /// The model computed something that is no number.
     #[error("turn {turn}: the logits of token {token} hold {value} at id {id}; the weights, or their dtype, overflow")]
     NonFiniteLogits {

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-use burn::Tensor;
 use visionthink_image::{GridThw, Patches};
+
+use crate::entering::ImageRows;
 
 /// What an image is known by: its grid and a hash of its values under a key of this process.
 pub(crate) type ImageKey = (GridThw, u64);
@@ -25,8 +26,7 @@ pub(crate) struct ImageCache {
 
 #[derive(Debug)]
 struct Entry {
-    /// [M, C].
-    rows: Tensor<2>,
+    rows: ImageRows,
     used: u64,
 }
 
@@ -42,23 +42,23 @@ impl ImageCache {
         (image.grid, hasher.finish())
     }
 
-    pub(crate) fn get(&mut self, key: &ImageKey) -> Option<Tensor<2>> {
+    pub(crate) fn get(&mut self, key: &ImageKey) -> Option<ImageRows> {
         self.clock += 1;
         let entry = self.entries.get_mut(key)?;
         entry.used = self.clock;
         Some(entry.rows.clone())
     }
 
-    /// Keeps `rows` [M, C]; what does not fit at all is not kept.
-    pub(crate) fn insert(&mut self, key: ImageKey, rows: Tensor<2>) {
-        let size = rows.dims()[0];
+    /// Keeps the rows of an image; what does not fit at all is not kept.
+    pub(crate) fn insert(&mut self, key: ImageKey, rows: ImageRows) {
+        let size = rows.tokens();
         if size > self.max_tokens || self.entries.contains_key(&key) {
             return;
         }
         while self.tokens + size > self.max_tokens {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
             let Some(entry) = oldest.and_then(|key| self.entries.remove(&key)) else { break };
-            self.tokens -= entry.rows.dims()[0];
+            self.tokens -= entry.rows.tokens();
         }
         self.tokens += size;
         self.clock += 1;
@@ -68,6 +68,7 @@ impl ImageCache {
 
 #[cfg(test)]
 mod tests {
+    use burn::Tensor;
     use burn::tensor::Device;
 
     use super::*;
@@ -76,8 +77,8 @@ mod tests {
         Patches { values: vec![value; 8], grid: GridThw { t: 1, h: 2, w: 2 } }
     }
 
-    fn rows(tokens: usize) -> Tensor<2> {
-        Tensor::zeros([tokens, 3], &Device::flex())
+    fn rows(tokens: usize) -> ImageRows {
+        ImageRows { rows: Tensor::zeros([tokens, 3], &Device::flex()), whole: tokens, kept: None }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod backend;
 mod batch;
 mod cancel;
 mod engine;
+mod entering;
 mod error;
 mod image_cache;
 mod model_folder;
@@ -28,7 +29,7 @@ mod sampling;
 mod score;
 mod sequence;
 
-pub use backend::{Backend, Counters, Event, Past, SequenceId, TurnId, TurnReply, TurnRequest, TurnTiming};
+pub use backend::{Backend, Counters, Event, Past, SequenceId, TurnId, TurnLedger, TurnReply, TurnRequest, TurnTiming};
 pub use cancel::CancelToken;
 pub use engine::{EmbeddedEngine, EngineOptions, Load};
 pub use error::EngineError;

@@ -92,13 +92,16 @@ impl ModelFolder {
     /// An engine with the weights of the folder.
     ///
     /// # Errors
-    /// As [`Model::load`].
+    /// As [`Model::load`]; pruning that the network cannot follow.
     pub fn engine(
         &self,
         load: &LoadOptions,
         device: &Device,
         options: EngineOptions,
     ) -> Result<EmbeddedEngine, EngineError> {
+        if let Some(pruning) = &options.pruning {
+            self.config.check_pruning(pruning)?;
+        }
         Ok(EmbeddedEngine::new(self.load(load, device)?, Some(self.tokenizer.clone()), options))
     }
 

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use burn::Tensor;
 use burn::tensor::TensorData;
 use visionthink_image::{GridThw, Patches};
-use visionthink_model::{KvCache, Model, MropeBatch, MropePositions};
+use visionthink_model::{KvCache, Model, MropeBatch, MropePositions, PrunedChunk, PrunedRow};
+use visionthink_prune::Pruning;
 
+use crate::backend::TurnLedger;
 use crate::batch::{Batch, take_rows};
 use crate::engine::{EmbeddedEngine, read};
+use crate::entering::{Entering, ImageRows};
 use crate::error::EngineError;
 use crate::queue::{Fork, Member, Prompt, Stem, similar_lengths};
 use crate::row::{Opening, Row};
@@ -29,7 +32,7 @@ impl EmbeddedEngine {
         let began = Instant::now();
         let mut image_tokens = self.encode_images(&images)?.into_iter();
         let vision = began.elapsed();
-        let mut prompts: Vec<(Prompt, Vec<Tensor<2>>)> = prompts
+        let mut prompts: Vec<(Prompt, Vec<ImageRows>)> = prompts
             .into_iter()
             .map(|prompt| {
                 let count = prompt.images.len();
@@ -44,9 +47,9 @@ impl EmbeddedEngine {
     }
 
     /// Image tokens of each image; those seen lately are not computed again.
-    pub(crate) fn encode_images(&mut self, images: &[&Arc<Patches>]) -> Result<Vec<Tensor<2>>, EngineError> {
+    pub(crate) fn encode_images(&mut self, images: &[&Arc<Patches>]) -> Result<Vec<ImageRows>, EngineError> {
         let keys: Vec<_> = images.iter().map(|image| self.image_cache.key(image)).collect();
-        let mut tokens: Vec<Option<Tensor<2>>> = keys.iter().map(|key| self.image_cache.get(key)).collect();
+        let mut tokens: Vec<Option<ImageRows>> = keys.iter().map(|key| self.image_cache.get(key)).collect();
         // The first of equal images is computed for all of them.
         let missing: Vec<usize> =
             (0..keys.len()).filter(|&index| tokens[index].is_none() && !keys[..index].contains(&keys[index])).collect();
@@ -80,7 +83,7 @@ impl EmbeddedEngine {
     }
 
     /// One pass of the vision tower.
-    fn run_vision(&mut self, images: &[&Patches]) -> Result<Vec<Tensor<2>>, EngineError> {
+    fn run_vision(&mut self, images: &[&Patches]) -> Result<Vec<ImageRows>, EngineError> {
         let grids: Vec<GridThw> = images.iter().map(|image| image.grid).collect();
         let patches: usize = grids.iter().map(|grid| grid.patches()).sum();
         let _span = tracing::debug_span!("vision_encode", images = images.len(), patches).entered();
@@ -89,36 +92,50 @@ impl EmbeddedEngine {
         let values: Vec<f32> = images.iter().flat_map(|image| &image.values).copied().collect();
         let width = values.len() / patches.max(1);
         let pixels = Tensor::from_data(TensorData::new(values, [patches, width]), &device);
-        let merged = self.model.encode_images(pixels, &grids)?;
+        let merge = self.image_tokens().merge;
+        let sizes: Vec<usize> = grids.iter().map(|grid| grid.tokens(merge)).collect();
+        let rows = if let Some(Pruning::VisionZip(zip)) = self.options.pruning {
+            let zipped = self.model.encode_images_zipped(pixels, &grids, zip)?.into_iter().zip(sizes);
+            zipped.map(|(image, whole)| ImageRows { rows: image.rows, whole, kept: Some(image.kept.into()) }).collect()
+        } else {
+            let rows = self.model.encode_images(pixels, &grids)?.split_with_sizes(sizes, 0).into_iter();
+            rows.map(|rows| ImageRows { whole: rows.dims()[0], rows, kept: None }).collect()
+        };
         device.sync().map_err(|error| EngineError::Device { reason: error.to_string() })?;
         self.counters.images_encoded += images.len() as u64;
         self.counters.vision_patches += patches as u64;
         self.counters.vision_time += began.elapsed();
-
-        let merge = self.image_tokens().merge;
-        let sizes: Vec<usize> = grids.iter().map(|grid| grid.tokens(merge)).collect();
-        Ok(merged.split_with_sizes(sizes, 0))
+        Ok(rows)
     }
 
     /// Runs prompts of similar length and samples their first tokens. Members without a free row wait as forks.
     fn prefill(
         &mut self,
-        prompts: Vec<(Prompt, Vec<Tensor<2>>)>,
+        prompts: Vec<(Prompt, Vec<ImageRows>)>,
         vision: Duration,
         free_rows: &mut usize,
     ) -> Result<Batch, EngineError> {
         let tokens: usize = prompts.iter().map(|(prompt, _)| prompt.chunk.ids.len()).sum();
         let _span = tracing::debug_span!("prefill", sequences = prompts.len(), tokens).entered();
         let began = Instant::now();
-        let (mut prompts, images): (Vec<Prompt>, Vec<Vec<Tensor<2>>>) = prompts.into_iter().unzip();
-        let images: Vec<Tensor<2>> = images.into_iter().flatten().collect();
+        let placeholder = self.image_tokens().id;
+        let (mut prompts, mut entering): (Vec<Prompt>, Vec<Entering>) = prompts
+            .into_iter()
+            .map(|(prompt, images)| {
+                let entering = Entering::new(&prompt.chunk, images, placeholder, self.options.pruning.as_ref());
+                (prompt, entering)
+            })
+            .unzip();
+        let images: Vec<Tensor<2>> =
+            entering.iter_mut().flat_map(|entering| std::mem::take(&mut entering.images)).collect();
         let images = (!images.is_empty()).then(|| Tensor::cat(images, 0));
-        let ids: Vec<&[u32]> = prompts.iter().map(|prompt| prompt.chunk.ids.as_slice()).collect();
-        let positions: Vec<MropePositions> = prompts.iter().map(|prompt| prompt.chunk.positions.clone()).collect();
-
+        let ids: Vec<&[u32]> = entering.iter().map(|entering| entering.ids.as_slice()).collect();
         let embeds = self.model.embed(&ids, images)?;
         let mut cache = take_caches(&self.model, &mut prompts);
-        let hidden = self.model.forward(embeds, &MropeBatch::left_padded(&positions), Some(&mut cache));
+        let layers = self.model.config().text.num_hidden_layers;
+        let past: Vec<Vec<usize>> =
+            (0..prompts.len()).map(|row| (0..layers).map(|layer| cache.tokens_in(layer, row)).collect()).collect();
+        let (hidden, seen) = self.forward(embeds, &entering, &mut cache)?;
         // Only the last token of a prompt has a successor that anybody asks for.
         let logits = read(self.model.logits(Model::last_rows(hidden)))?;
         let prefill = began.elapsed();
@@ -129,15 +146,19 @@ impl EmbeddedEngine {
         let mut sources = Vec::new();
         let mut first_logits = Vec::new();
         for (index, (mut prompt, logits)) in prompts.into_iter().zip(logits.chunks(vocabulary)).enumerate() {
+            let (ledger, layer_tokens) = self.ledger(&prompt, &entering[index], &seen[index], &past[index]);
             let opening = Opening {
-                prefilled_tokens: prompt.chunk.ids.len(),
+                prefilled_tokens: entering[index].ids.len(),
                 reused_tokens: prompt.past.cached(),
                 queued: began.saturating_duration_since(prompt.queued_at).saturating_sub(vision),
                 vision: if prompt.images.is_empty() { Duration::ZERO } else { vision },
                 prefill,
+                ledger,
+                layer_tokens,
             };
             let members = std::mem::take(&mut prompt.members);
-            prompt.past.push_chunk(&prompt.chunk);
+            let absent = prompt.chunk.ids.len() - entering[index].ids.len();
+            prompt.past.push_chunk(&prompt.chunk, absent);
             let stem = Arc::new(Stem { sequence: prompt.past, settings: prompt.settings, opening });
             self.count_prompt(&stem, members.len());
             let (now, later) = members.split_at(members.len().min(*free_rows));
@@ -155,6 +176,60 @@ impl EmbeddedEngine {
         }
         let cache = if sources.iter().copied().eq(0..cache.batch()) { cache } else { take_rows(&cache, &sources) };
         Ok(self.open_rows(Batch::new(rows, cache), &mut first_logits))
+    }
+
+    /// Hidden states of what enters, and what became of the visual tokens of each row.
+    fn forward(
+        &self,
+        embeds: Tensor<3>,
+        entering: &[Entering],
+        cache: &mut KvCache,
+    ) -> Result<(Tensor<3>, Vec<PrunedRow>), EngineError> {
+        let positions: Vec<MropePositions> = entering.iter().map(|row| row.positions.clone()).collect();
+        if let Some(pruning) = self.options.pruning.as_ref().filter(|pruning| pruning.is_inside_decoder()) {
+            let visual: Vec<Vec<usize>> = entering.iter().map(|row| row.visual.clone()).collect();
+            let chunk = PrunedChunk { positions: &positions, visual: &visual, pruning };
+            return Ok(self.model.forward_pruned(embeds, chunk, cache)?);
+        }
+        let hidden = self.model.forward(embeds, &MropeBatch::left_padded(&positions), Some(cache));
+        let layers = self.model.config().text.num_hidden_layers;
+        let all = |row: &Entering| PrunedRow {
+            visual_tokens: vec![row.visual.len(); layers],
+            cuts: Vec::new(),
+            scoring_flops: 0.0,
+        };
+        Ok((hidden, entering.iter().map(all).collect()))
+    }
+
+    /// What a prompt cost, and the tokens that each layer holds behind it; `past` is what it held before.
+    fn ledger(
+        &self,
+        prompt: &Prompt,
+        entering: &Entering,
+        seen: &PrunedRow,
+        past: &[usize],
+    ) -> (TurnLedger, Arc<[usize]>) {
+        let config = self.model.config();
+        let zips = matches!(self.options.pruning, Some(Pruning::VisionZip(_)));
+        let images: f64 = prompt
+            .images
+            .iter()
+            .map(|image| {
+                config.image_flops(image.grid) + if zips { config.received_attention_flops(image.grid) } else { 0.0 }
+            })
+            .sum();
+        let text = entering.ids.len() - entering.visual.len();
+        let new = seen.visual_tokens.iter().map(|visual| text + visual);
+        let layers: f64 = new.clone().zip(past).map(|(new, past)| config.layer_flops(new, *past)).sum();
+        let entries: usize = seen.visual_tokens.iter().sum();
+        let ledger = TurnLedger {
+            patches: prompt.images.iter().map(|image| image.grid.patches()).sum(),
+            visual_tokens: entering.visual.len(),
+            visual_tokens_per_layer: entries as f64 / seen.visual_tokens.len().max(1) as f64,
+            visual_kv_entries: entries,
+            flops: images + layers + config.head_flops() + seen.scoring_flops,
+        };
+        (ledger, new.zip(past).map(|(new, past)| past + new).collect())
     }
 
     fn count_prompt(&mut self, stem: &Stem, members: usize) {
@@ -198,7 +273,7 @@ impl EmbeddedEngine {
 fn open_row(member: Member, stem: &Stem, runs_prompt: bool) -> Row {
     let mut sequence = stem.sequence.clone();
     sequence.sample = member.sample;
-    let mut opening = stem.opening;
+    let mut opening = stem.opening.clone();
     if !runs_prompt {
         opening.reused_tokens += std::mem::take(&mut opening.prefilled_tokens);
     }

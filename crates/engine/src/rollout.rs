@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use visionthink_image::Patches;
 use visionthink_protocol::{Conversation, ImageView, Step};
 
-use crate::backend::{Backend, Event, Past, SequenceId, TurnId, TurnReply, TurnRequest};
+use crate::backend::{Backend, Event, Past, SequenceId, TurnId, TurnLedger, TurnReply, TurnRequest};
 use crate::cancel::CancelToken;
 use crate::error::EngineError;
 use crate::picture::Picture;
@@ -73,6 +73,8 @@ pub struct Rollout {
     pub logprobs: Vec<Vec<f32>>,
     /// Token counts.
     pub usage: Usage,
+    /// What all turns cost in visual tokens and operations.
+    pub ledger: TurnLedger,
     /// Times.
     pub timing: RolloutTiming,
     /// Why it could not be finished. The conversation stands where it was.
@@ -317,6 +319,7 @@ impl Rollout {
             conversation,
             logprobs: Vec::new(),
             usage,
+            ledger: TurnLedger::default(),
             timing: RolloutTiming::default(),
             error: None,
         }
@@ -326,6 +329,7 @@ impl Rollout {
         self.usage.completion_tokens += reply.ids.len();
         self.usage.prefilled_tokens += reply.prefilled_tokens;
         self.usage.reused_tokens += reply.reused_tokens;
+        self.ledger += reply.ledger;
         self.timing.vision += reply.timing.vision;
         self.timing.prefill += reply.timing.prefill;
         self.timing.decode += reply.timing.decode;

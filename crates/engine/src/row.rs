@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use visionthink_model::Config;
 use visionthink_protocol::{FinishReason, Tokenizer};
 
-use crate::backend::{SequenceId, TurnId, TurnReply, TurnTiming};
+use crate::backend::{SequenceId, TurnId, TurnLedger, TurnReply, TurnTiming};
 use crate::error::EngineError;
 use crate::sampler::{Choice, NoChoice, Sampler};
 use crate::sampling::Sampling;
@@ -49,13 +50,17 @@ impl Settings {
 }
 
 /// How a turn came to its first token.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Opening {
     pub(crate) prefilled_tokens: usize,
     pub(crate) reused_tokens: usize,
     pub(crate) queued: Duration,
     pub(crate) vision: Duration,
     pub(crate) prefill: Duration,
+    /// What it cost so far.
+    pub(crate) ledger: TurnLedger,
+    /// Tokens in the cache of each layer.
+    pub(crate) layer_tokens: Arc<[usize]>,
 }
 
 /// One turn in the batch, with the sequence it grows.
@@ -134,9 +139,14 @@ impl Row {
     }
 
     /// The reply of an ended turn, and its sequence.
-    pub(crate) fn into_reply(mut self, finish_reason: FinishReason) -> (TurnReply, Sequence) {
+    pub(crate) fn into_reply(mut self, finish_reason: FinishReason, config: &Config) -> (TurnReply, Sequence) {
         self.sequence.turns += 1;
-        let Opening { prefilled_tokens, reused_tokens, queued, vision, prefill } = self.opening;
+        let Opening { prefilled_tokens, reused_tokens, queued, vision, prefill, mut ledger, layer_tokens } =
+            self.opening;
+        // The last id was sampled, and no pass has seen it.
+        let steps = (self.sequence.ids.len() - self.sequence.reply_start()).saturating_sub(1);
+        ledger.flops += steps as f64 * config.head_flops();
+        ledger.flops += layer_tokens.iter().map(|past| config.layer_flops(steps, *past)).sum::<f64>();
         let reply = TurnReply {
             sequence: self.id,
             ids: self.sequence.ids[self.sequence.reply_start()..].to_vec(),
@@ -144,6 +154,7 @@ impl Row {
             finish_reason,
             prefilled_tokens,
             reused_tokens,
+            ledger,
             timing: TurnTiming { queued, vision, prefill, decode: self.decode_began.elapsed() },
         };
         (reply, self.sequence)

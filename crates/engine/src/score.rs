@@ -33,7 +33,8 @@ impl EmbeddedEngine {
     /// Shape: per request one number per id of the completion.
     ///
     /// # Errors
-    /// [`EngineError::ScoreRange`], [`EngineError::PromptTooLong`], ids or images that do not fit the model.
+    /// [`EngineError::ScoreRange`], [`EngineError::PromptTooLong`], ids or images that do not fit the model;
+    /// [`EngineError::PrunedScore`].
     pub fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Vec<f32>>, EngineError> {
         let mut positions = Vec::with_capacity(requests.len());
         for request in requests {
@@ -64,6 +65,9 @@ impl EmbeddedEngine {
     }
 
     fn check_score(&self, request: &ScoreRequest) -> Result<MropePositions, EngineError> {
+        if let Some(pruning) = &self.options.pruning {
+            return Err(EngineError::PrunedScore { method: pruning.method() });
+        }
         let length = request.ids.len();
         if request.from == 0 || request.from >= length {
             return Err(EngineError::ScoreRange { from: request.from, length });
@@ -84,7 +88,7 @@ impl EmbeddedEngine {
         positions: &[MropePositions],
     ) -> Result<Vec<Vec<f32>>, EngineError> {
         let images: Vec<&Arc<Patches>> = requests.iter().flat_map(|request| &request.images).collect();
-        let images = self.encode_images(&images)?;
+        let images: Vec<Tensor<2>> = self.encode_images(&images)?.into_iter().map(|image| image.rows).collect();
         let images = (!images.is_empty()).then(|| Tensor::cat(images, 0));
         let ids: Vec<&[u32]> = requests.iter().map(|request| request.ids.as_slice()).collect();
         let batch = MropeBatch::left_padded(positions);

@@ -11,8 +11,10 @@ use crate::image_cache::ImageKey;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sequence {
     pub(crate) ids: Vec<u32>,
-    /// `ids[..cached]` have keys and values.
+    /// `ids[..cached]` have keys and values, but for the absent ones.
     cached: usize,
+    /// Placeholders among them whose visual tokens were dropped in front of the decoder.
+    absent: usize,
     /// Where the id behind them stands.
     cursor: PositionCursor,
     /// One row; absent while it is part of a batch, and before the first pass.
@@ -64,9 +66,9 @@ impl Sequence {
         Ok(Self { ids, cached, cursor, cache: Some(cache), images, reply: (cached, cursor), ..Self::default() })
     }
 
-    /// Ids with keys and values.
+    /// How many ids have keys and values.
     pub(crate) fn cached(&self) -> usize {
-        self.cached
+        self.cached - self.absent
     }
 
     /// The first id of the last reply.
@@ -91,8 +93,9 @@ impl Sequence {
         Ok(Chunk { ids, positions, images: Vec::new(), cursor })
     }
 
-    /// Takes note that a chunk was run: a reply begins behind it.
-    pub(crate) fn push_chunk(&mut self, chunk: &Chunk) {
+    /// Takes note that a chunk was run, all but `absent` visual tokens of it: a reply begins behind it.
+    pub(crate) fn push_chunk(&mut self, chunk: &Chunk, absent: usize) {
+        self.absent += absent;
         self.ids.truncate(self.cached);
         self.ids.extend_from_slice(&chunk.ids);
         self.cached = self.ids.len();
@@ -119,14 +122,15 @@ impl Sequence {
         if self.cached <= tokens {
             return;
         }
+        let forgotten = self.cached - tokens;
         self.cached = tokens;
         let (start, cursor) = self.reply;
         self.cursor = cursor;
         advance_text(&mut self.cursor, tokens - start);
         if let Some(cache) = &mut self.cache {
-            // Without holes a column is a token.
+            // Without holes a column is a token, and every layer has those of the reply.
             cache.compact();
-            cache.truncate(tokens);
+            cache.truncate(cache.columns() - forgotten);
         }
     }
 }
@@ -155,7 +159,7 @@ mod tests {
     fn the_last_sampled_id_is_run_with_the_next_chunk() {
         let mut sequence = Sequence::default();
         let chunk = sequence.chunk(&prompt(), &[grid()], IMAGES).unwrap();
-        sequence.push_chunk(&chunk);
+        sequence.push_chunk(&chunk, 0);
         sequence.ids.push(4);
         assert_eq!(sequence.decode_next(), (4, 6));
         sequence.ids.push(5);
@@ -164,7 +168,7 @@ mod tests {
         let chunk = sequence.chunk(&[6, 7], &[], IMAGES).unwrap();
         assert_eq!(chunk.ids, [5, 6, 7]);
         assert_eq!(chunk.positions.x, [7, 8, 9]);
-        sequence.push_chunk(&chunk);
+        sequence.push_chunk(&chunk, 0);
         assert_eq!(sequence.ids, [prompt(), vec![4, 5, 6, 7]].concat());
     }
 
@@ -172,7 +176,7 @@ mod tests {
     fn a_rewound_sequence_goes_on_where_the_forgotten_ids_stood() {
         let mut sequence = Sequence::default();
         let chunk = sequence.chunk(&prompt(), &[grid()], IMAGES).unwrap();
-        sequence.push_chunk(&chunk);
+        sequence.push_chunk(&chunk, 0);
         for id in [4, 5, 6] {
             sequence.ids.push(id);
             sequence.decode_next();

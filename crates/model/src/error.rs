@@ -209,6 +209,21 @@ pub enum ModelError {
         file: String,
     },
 
+    /// Pruning that cannot be, or not with this decoder.
+    #[error(transparent)]
+    Prune(#[from] visionthink_prune::PruneError),
+
+    /// VisionZip, and a tower whose blocks see windows only.
+    #[error("`visionzip` scores by a block that sees the whole image; `fullatt_block_indexes` of this tower is empty")]
+    NoWholeImageBlock,
+
+    /// The device failed while values were read back.
+    #[error("the device failed: {reason}")]
+    Device {
+        /// What it said.
+        reason: String,
+    },
+
     /// Images were given to a model without a vision tower.
     #[error("this checkpoint is text only; it cannot take images")]
     NoVisionTower,

@@ -20,6 +20,7 @@
 mod adapter;
 mod config;
 mod error;
+mod flops;
 mod gradients;
 pub mod kernels;
 mod kv_cache;
@@ -44,9 +45,11 @@ pub use linear::{Linear, LowRank};
 pub use model::Model;
 pub use position::{MropeBatch, MropePositions, PositionCursor, mrope_positions};
 pub use recompute::{KeptInputs, ShownImages, image_rows};
-pub use text::{Decoder, DecoderLayer, Embedding, TextAttention};
+pub use text::{Cut, Decoder, DecoderLayer, Embedding, PrunedChunk, PrunedRow, TextAttention};
 pub use trace::Trace;
-pub use vision::{Merger, MergerMlp, PatchEmbed, Segments, VisionAttention, VisionBlock, VisionTower, WindowOrder};
+pub use vision::{
+    Merger, MergerMlp, PatchEmbed, Segments, VisionAttention, VisionBlock, VisionTower, WindowOrder, ZippedImage,
+};
 pub use visionthink_image::GridThw;
 pub use weights::{
     Download, Dtype, InitOptions, Layout, LoadOptions, Parameter, PatchEmbedInit, parameters, resolve,

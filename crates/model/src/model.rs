@@ -11,7 +11,7 @@ use crate::error::ModelError;
 use crate::kv_cache::KvCache;
 use crate::linear::Linear;
 use crate::position::MropeBatch;
-use crate::text::Decoder;
+use crate::text::{Decoder, PrunedChunk, PrunedRow};
 use crate::trace::Trace;
 use crate::vision::VisionTower;
 use crate::weights::{self, Dtype, InitOptions, LoadOptions, Weights};
@@ -219,6 +219,29 @@ impl Model {
         trace: &mut Trace,
     ) -> Tensor<3> {
         self.language_model.forward(embeds, batch, cache, &self.config, Some(trace))
+    }
+
+    /// [`Model::forward`] over a chunk that goes on without some of its visual tokens, and what became of them.
+    ///
+    /// Dropped tokens are not computed in later layers and have no entries in their part of the cache; what is left keeps its
+    /// positions. Scores are computed for the queries that a method asks and nothing else; where nothing is to be dropped the pass is
+    /// that of [`Model::forward`]. The last token of every row is the last column.
+    ///
+    /// Shapes: `embeds` [B, T, C] -> [B, T', C], left-padded.
+    ///
+    /// # Errors
+    /// Settings that the decoder cannot follow; a device that fails while scores are read.
+    ///
+    /// # Panics
+    /// The chunk or the cache is for other rows or tokens than the embeddings.
+    pub fn forward_pruned(
+        &self,
+        embeds: Tensor<3>,
+        chunk: PrunedChunk<'_>,
+        cache: &mut KvCache,
+    ) -> Result<(Tensor<3>, Vec<PrunedRow>), ModelError> {
+        self.config.check_pruning(chunk.pruning)?;
+        self.language_model.forward_pruned(embeds, chunk, cache, &self.config)
     }
 
     /// Logits of the rows given, in the dtype of the weights; select the rows that somebody asks for first.

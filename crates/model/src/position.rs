@@ -39,6 +39,17 @@ impl MropePositions {
         Self { t: part(&self.t), y: part(&self.y), x: part(&self.x) }
     }
 
+    /// The positions of the tokens at `places`, in the order given.
+    ///
+    /// # Panics
+    /// A place behind the last token.
+    #[must_use]
+    pub fn select(&self, places: &[usize]) -> Self {
+        let [t, y, x] =
+            [&self.t, &self.y, &self.x].map(|axis| places.iter().map(|place| axis[*place]).collect::<Vec<u32>>());
+        Self { t, y, x }
+    }
+
     fn push(&mut self, t: u32, y: u32, x: u32) {
         self.t.push(t);
         self.y.push(y);

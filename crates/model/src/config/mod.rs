@@ -6,6 +6,8 @@ mod write;
 
 use std::path::Path;
 
+use visionthink_prune::Pruning;
+
 use crate::error::ModelError;
 
 /// Networks this crate knows.
@@ -147,6 +149,11 @@ impl VisionConfig {
         self.spatial_merge_size * self.spatial_merge_size
     }
 
+    /// The last block that attends to the whole image, if any does; in released checkpoints it is the last of all.
+    pub fn last_whole_image_block(&self) -> Option<usize> {
+        self.fullatt_block_indexes.iter().copied().filter(|block| *block < self.depth).max()
+    }
+
     /// Image tokens a side of an attention window.
     pub fn window_cells(&self) -> usize {
         self.window_size / self.spatial_merge_size / self.patch_size
@@ -182,6 +189,19 @@ impl Config {
     /// later and vLLM read.
     pub fn to_json(&self, dtype: crate::weights::Dtype) -> serde_json::Value {
         write::config(self, dtype)
+    }
+
+    /// Whether visual tokens can be dropped so by this network.
+    ///
+    /// # Errors
+    /// [`ModelError::Prune`], [`ModelError::NoWholeImageBlock`].
+    pub fn check_pruning(&self, pruning: &Pruning) -> Result<(), ModelError> {
+        pruning.check_for(self.text.num_hidden_layers)?;
+        let whole = self.vision.as_ref().is_none_or(|vision| vision.last_whole_image_block().is_some());
+        if matches!(pruning, Pruning::VisionZip(_)) && !whole {
+            return Err(ModelError::NoWholeImageBlock);
+        }
+        Ok(())
     }
 
     /// The id that stands for one image token; `None` for text-only checkpoints.

@@ -50,16 +50,29 @@ impl TextAttention {
         mask: &AttentionMask,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<3> {
-        let rotate = |x: Tensor<4>| kernels::rope(x, rope.cos.clone(), rope.sin.clone());
-        let q = rotate(self.heads(self.q_proj.forward(x.clone()), self.q_norm.as_ref()));
-        let k = rotate(self.heads(self.k_proj.forward(x.clone()), self.k_norm.as_ref()));
+        let q = self.queries(x.clone(), rope);
+        let k = self.keys(x.clone(), rope);
         let v = self.heads(self.v_proj.forward(x), None);
         let (k, v) = match cache {
             Some((cache, layer)) => cache.append(layer, k, v),
             None => (k, v),
         };
-        let scale = (self.head_dim as f64).powf(-0.5);
-        self.o_proj.forward(kernels::attention(q, k, v, mask, scale))
+        self.o_proj.forward(kernels::attention(q, k, v, mask, self.scale()))
+    }
+
+    /// Rotated queries. Shapes: `x` [B, T, C] -> [B, H, T, D].
+    pub(super) fn queries(&self, x: Tensor<3>, rope: &RopeTable) -> Tensor<4> {
+        rotate(self.heads(self.q_proj.forward(x), self.q_norm.as_ref()), rope)
+    }
+
+    /// Rotated keys. Shapes: `x` [B, T, C] -> [B, K, T, D].
+    pub(super) fn keys(&self, x: Tensor<3>, rope: &RopeTable) -> Tensor<4> {
+        rotate(self.heads(self.k_proj.forward(x), self.k_norm.as_ref()), rope)
+    }
+
+    /// What scores are multiplied by.
+    pub(super) fn scale(&self) -> f64 {
+        (self.head_dim as f64).powf(-0.5)
     }
 
     /// [B, T, H * D] -> [B, H, T, D], each head normed where there is a norm.
@@ -72,4 +85,8 @@ impl TextAttention {
         };
         x.reshape([batch, tokens, heads, self.head_dim]).swap_dims(1, 2)
     }
+}
+
+fn rotate(x: Tensor<4>, rope: &RopeTable) -> Tensor<4> {
+    kernels::rope(x, rope.cos.clone(), rope.sin.clone())
 }

@@ -2,12 +2,16 @@
 
 mod attention;
 mod embedding;
+mod glance;
+mod pruning;
 
 use burn::Tensor;
 use burn::module::Module;
 
 pub use attention::TextAttention;
 pub use embedding::Embedding;
+pub(crate) use pruning::read;
+pub use pruning::{Cut, PrunedChunk, PrunedRow};
 
 use crate::config::Config;
 use crate::kernels::AttentionMask;
@@ -53,9 +57,12 @@ impl Decoder {
     ) -> Tensor<3> {
         let [rows, tokens, _] = embeds.dims();
         assert_eq!([rows, tokens], [batch.batch(), batch.tokens()], "embeddings and positions describe one batch");
-        let geometry = Geometry::new(&embeds, batch, cache.as_deref_mut(), config);
+        let mut geometry = Geometry::new(&embeds, batch, cache.as_deref_mut(), config);
         let mut x = embeds;
         for (index, layer) in self.layers.iter().enumerate() {
+            if let Some(cache) = cache.as_deref_mut() {
+                geometry.enter(index, batch, cache);
+            }
             x = layer.forward(x, &geometry, cache.as_deref_mut().map(|cache| (cache, index)));
             if let Some(trace) = trace.as_deref_mut() {
                 trace.layers.push(x.clone());
@@ -65,7 +72,7 @@ impl Decoder {
     }
 }
 
-/// Where the tokens of a chunk are, and what they see: what all layers share.
+/// Where the tokens of a chunk are, and what they see: what all layers of a run share.
 pub(crate) struct Geometry {
     rope: RopeTable,
     mask: AttentionMask,
@@ -75,11 +82,18 @@ impl Geometry {
     /// On the device of the embeddings; opens the columns of the chunk in the cache.
     pub(crate) fn new(embeds: &Tensor<3>, batch: &MropeBatch, cache: Option<&mut KvCache>, config: &Config) -> Self {
         let valid = match cache {
-            Some(cache) => cache.open_columns(batch),
+            Some(cache) => cache.open_columns(0, batch),
             None => batch.valid().to_vec(),
         };
         let rope = RopeTable::mrope(batch, &config.text, &embeds.device(), embeds.dtype());
         Self { rope, mask: AttentionMask::causal(valid) }
+    }
+
+    /// Opens the columns of the chunk in the run of the cache that begins with the layer, if one does; that of the first layer is open.
+    fn enter(&mut self, layer: usize, batch: &MropeBatch, cache: &mut KvCache) {
+        if layer > 0 && cache.begins_run(layer) {
+            self.mask = AttentionMask::causal(cache.open_columns(layer, batch));
+        }
     }
 }
 

@@ -42,7 +42,18 @@ impl VisionBlock {
 
     /// Shapes: `x` [1, P, C] -> [1, P, C].
     pub(super) fn forward(&self, x: Tensor<3>, rope: &RopeTable, segments: &Segments) -> Tensor<3> {
-        let x = x.clone() + self.attn.forward(self.norm1.forward(x), rope, segments);
+        let heads = self.heads(x.clone(), rope);
+        self.attend(x, heads, segments)
+    }
+
+    /// Queries, keys and values of the block's input, rotated. Shapes: `x` [1, P, C] -> [1, H, P, D] each.
+    pub(super) fn heads(&self, x: Tensor<3>, rope: &RopeTable) -> [Tensor<4>; 3] {
+        self.attn.heads(self.norm1.forward(x), rope)
+    }
+
+    /// The block over its input and what [`VisionBlock::heads`] made of it.
+    pub(super) fn attend(&self, x: Tensor<3>, heads: [Tensor<4>; 3], segments: &Segments) -> Tensor<3> {
+        let x = x + self.attn.attend(heads, segments);
         x.clone() + self.mlp.forward(self.norm2.forward(x))
     }
 }
@@ -59,7 +70,7 @@ pub struct VisionAttention {
 }
 
 impl VisionAttention {
-    fn forward(&self, x: Tensor<3>, rope: &RopeTable, segments: &Segments) -> Tensor<3> {
+    fn heads(&self, x: Tensor<3>, rope: &RopeTable) -> [Tensor<4>; 3] {
         let [_, patches, width] = x.dims();
         let head_dim = width / self.heads;
         let qkv = self.qkv.forward(x);
@@ -71,7 +82,11 @@ impl VisionAttention {
             let dtype = x.dtype();
             kernels::rope(x.cast(DType::F32), rope.cos.clone(), rope.sin.clone()).cast(dtype)
         };
-        let scale = (head_dim as f64).powf(-0.5);
-        self.proj.forward(segments.attention([rotate(q), rotate(k), v], scale))
+        [rotate(q), rotate(k), v]
+    }
+
+    fn attend(&self, heads: [Tensor<4>; 3], segments: &Segments) -> Tensor<3> {
+        let scale = (heads[0].dims()[3] as f64).powf(-0.5);
+        self.proj.forward(segments.attention(heads, scale))
     }
 }

@@ -2,8 +2,10 @@
 
 mod block;
 mod merger;
+mod received;
 mod segments;
 mod window_order;
+mod zip;
 
 use burn::Tensor;
 use burn::module::Module;
@@ -11,10 +13,13 @@ use burn::tensor::{Device, Int};
 
 pub use block::{VisionAttention, VisionBlock};
 pub use merger::{Merger, MergerMlp};
+pub(crate) use received::Received;
 pub use segments::Segments;
 pub use window_order::WindowOrder;
+pub use zip::ZippedImage;
 
 use crate::config::VisionConfig;
+use crate::error::ModelError;
 use crate::linear::Linear;
 use crate::rope::RopeTable;
 use crate::trace::Trace;
@@ -79,6 +84,29 @@ impl VisionTower {
             }
         }
         self.last(x, &layout)
+    }
+
+    /// [`VisionTower::forward`], and what the tokens of each image receive in block `source`, which sees whole images.
+    pub(crate) fn forward_watched(
+        &self,
+        pixels: Tensor<2>,
+        grids: &[GridThw],
+        config: &VisionConfig,
+        source: usize,
+    ) -> Result<(Tensor<2>, Vec<Received>), ModelError> {
+        let layout = Layout::new(grids, config, &pixels.device());
+        let mut x = self.first(pixels, &layout);
+        let mut received = Vec::new();
+        for (number, block) in self.blocks.iter().enumerate() {
+            if number == source {
+                let heads = block.heads(x.clone(), &layout.rope);
+                received = Received::of_images(&heads, &layout.order, grids, config)?;
+                x = block.attend(x, heads, &layout.frames);
+            } else {
+                x = self.block(number, x, &layout);
+            }
+        }
+        Ok((self.last(x, &layout), received))
     }
 
     /// Patches as the blocks take them: embedded, in window order. Shapes: [P, patch values] -> [1, P, C].

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use visionthink_engine::{Picture, Rollout, RolloutTiming, Usage};
+use visionthink_engine::{Picture, Rollout, RolloutTiming, TurnLedger, Usage};
 use visionthink_image::{Processor, RgbImage};
 use visionthink_protocol::{ChatTemplate, Conversation, FinishReason, Limits, Mode, Profile, Rules, Setup, Tokenizer};
 use visionthink_reward::TurnAdvantages;
@@ -32,7 +32,19 @@ fn rollout(picture: &Picture, replies: &[&str]) -> (Rollout, Vec<usize>) {
         conversation.push_reply(&ids, FinishReason::Stop).unwrap();
     }
     let (usage, timing) = (Usage::default(), RolloutTiming::default());
-    (Rollout { task: 0, sample: 0, conversation, logprobs: Vec::new(), usage, timing, error: None }, lengths)
+    (
+        Rollout {
+            task: 0,
+            sample: 0,
+            conversation,
+            logprobs: Vec::new(),
+            usage,
+            ledger: TurnLedger::default(),
+            timing,
+            error: None,
+        },
+        lengths,
+    )
 }
 
 #[test]
