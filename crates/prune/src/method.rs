@@ -135,7 +135,8 @@ impl Method {
     fn solved(self, mean: f64, layers: usize, largest: f64) -> Result<Vec<Stage>> {
         let of = |factor: f64| self.stages(layers, factor);
         if mean >= 1.0 {
-            return of(largest);
+            // Not by the factor: a share that is a rounding below 1 drops a token.
+            return Ok(of(largest)?.into_iter().map(|stage| Stage { keep: 1.0, ..stage }).collect());
         }
         // Not 0: a share is above it.
         let (mut low, mut high) = (1e-6, largest);
@@ -236,6 +237,7 @@ mod tests {
                 }
                 let all = method.at_share(1.0, layers).unwrap();
                 assert_eq!(all.visual_tokens(&[577], layers), vec![577; layers], "{method}");
+                assert!(all.stages().iter().all(|stage| stage.keep == 1.0), "{method}");
             }
         }
     }

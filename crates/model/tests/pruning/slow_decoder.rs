@@ -42,9 +42,6 @@ pub(crate) fn run(model: &Model, chunks: &[Chunk], pruning: Option<&Pruning>) ->
     for layer in 0..model.config().text.num_hidden_layers {
         let stage = pruning.and_then(|pruning| pruning.stages().into_iter().find(|stage| stage.layer == layer));
         if let (Some(stage), Some(pruning)) = (stage, pruning) {
-            if matches!(pruning, Pruning::PyramidDrop(_)) {
-                attention = attend(model, layer, &tokens).1;
-            }
             for (number, chunk) in chunks.iter().enumerate() {
                 let initial = chunk.visual.len();
                 let own: Vec<usize> = (0..tokens.len()).filter(|at| tokens[*at].chunk == number).collect();
@@ -67,6 +64,10 @@ pub(crate) fn run(model: &Model, chunks: &[Chunk], pruning: Option<&Pruning>) ->
                         .collect(),
                     _ => vec![*own.last().unwrap()],
                 };
+                if matches!(pruning, Pruning::PyramidDrop(_)) {
+                    // The next layer sees of earlier chunks what they have left in it.
+                    attention = attend(model, layer, &tokens).1;
+                }
                 let score = |at: &usize| queries.iter().map(|query| attention[*query][*at]).sum::<f64>();
                 let scores: Vec<f64> = visual.iter().map(score).collect();
                 let kept: Vec<usize> = largest(&scores, keep).into_iter().map(|index| visual[index]).collect();
