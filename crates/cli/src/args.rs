@@ -10,6 +10,7 @@ use visionthink_eval::metrics::answer_tag::TagOrder;
 use visionthink_eval::{Benchmark, Edition};
 use visionthink_model::Dtype;
 use visionthink_protocol::{Mode, ProfileName};
+use visionthink_prune::Choice;
 
 use crate::device::DeviceChoice;
 use crate::failure::Failure;
@@ -130,6 +131,10 @@ pub(crate) struct AskArguments {
     /// Most tokens a turn.
     #[arg(long, default_value_t = 512)]
     pub(crate) max_tokens: usize,
+    /// Drop visual tokens: fastv, sparsevlm, visionzip, pyramiddrop, random or uniform, with its paper's settings, or with a share
+    /// of the tokens as a mean over layers, as in fastv:0.5.
+    #[arg(long, value_name = "METHOD[:SHARE]")]
+    pub(crate) pruning: Option<Choice>,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
@@ -331,6 +336,9 @@ pub(crate) struct GenerateArguments {
     /// Most requests in one batch.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) batch: u64,
+    /// Drop visual tokens, as in `ask`.
+    #[arg(long, value_name = "METHOD[:SHARE]")]
+    pub(crate) pruning: Option<Choice>,
     #[command(flatten)]
     pub(crate) sampling: SamplingArguments,
     #[command(flatten)]

@@ -12,6 +12,7 @@ use visionthink_engine::{EmbeddedEngine, EngineOptions, ModelFolder};
 use visionthink_image::Processor;
 use visionthink_model::{Dtype, LoadOptions, resolve_with_progress};
 use visionthink_protocol::{Profile, ProfileName};
+use visionthink_prune::Choice;
 
 use crate::args::ModelArguments;
 use crate::failure::Failure;
@@ -94,12 +95,21 @@ pub(crate) struct Opened {
 impl ModelArguments {
     /// Opens the folder and loads the weights.
     pub(crate) fn open(&self, options: EngineOptions) -> anyhow::Result<Opened> {
+        self.open_pruned(options, None)
+    }
+
+    /// The same, with visual tokens dropped as the depth of the decoder wants it.
+    pub(crate) fn open_pruned(&self, mut options: EngineOptions, pruning: Option<Choice>) -> anyhow::Result<Opened> {
         let (device, device_name) = self.device.open()?;
         let folder = self.model.folder()?;
         let folder = match &self.adapter {
             Some(adapter) => folder.with_adapter(adapter),
             None => folder,
         };
+        if let Some(choice) = pruning {
+            let settings = choice.settings(folder.config.text.num_hidden_layers);
+            options.pruning = Some(settings.map_err(|error| Failure::usage(format!("`--pruning`: {error}")))?);
+        }
         let engine = folder.engine(&LoadOptions { dtype: dtype(&device) }, &device, options)?;
         Ok(Opened { name: self.model.to_string(), device: device_name, folder, engine })
     }

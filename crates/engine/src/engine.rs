@@ -92,7 +92,7 @@ pub struct EmbeddedEngine {
     pub(crate) queue: Queue,
     pub(crate) batch: Batch,
     /// Sequences without a turn in flight.
-    parked: HashMap<SequenceId, Sequence>,
+    pub(crate) parked: HashMap<SequenceId, Sequence>,
     pub(crate) image_cache: ImageCache,
     prefixes: PrefixCache,
     pub(crate) events: Vec<Event>,

@@ -17,6 +17,7 @@ mod engine;
 mod entering;
 mod error;
 mod image_cache;
+mod ledger;
 mod model_folder;
 mod picture;
 mod prefill;

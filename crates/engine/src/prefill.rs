@@ -9,7 +9,6 @@ use visionthink_image::{GridThw, Patches};
 use visionthink_model::{KvCache, Model, MropeBatch, MropePositions, PrunedChunk, PrunedRow};
 use visionthink_prune::Pruning;
 
-use crate::backend::TurnLedger;
 use crate::batch::{Batch, take_rows};
 use crate::engine::{EmbeddedEngine, read};
 use crate::entering::{Entering, ImageRows};
@@ -199,37 +198,6 @@ impl EmbeddedEngine {
             scoring_flops: 0.0,
         };
         Ok((hidden, entering.iter().map(all).collect()))
-    }
-
-    /// What a prompt cost, and the tokens that each layer holds behind it; `past` is what it held before.
-    fn ledger(
-        &self,
-        prompt: &Prompt,
-        entering: &Entering,
-        seen: &PrunedRow,
-        past: &[usize],
-    ) -> (TurnLedger, Arc<[usize]>) {
-        let config = self.model.config();
-        let zips = matches!(self.options.pruning, Some(Pruning::VisionZip(_)));
-        let images: f64 = prompt
-            .images
-            .iter()
-            .map(|image| {
-                config.image_flops(image.grid) + if zips { config.received_attention_flops(image.grid) } else { 0.0 }
-            })
-            .sum();
-        let text = entering.ids.len() - entering.visual.len();
-        let new = seen.visual_tokens.iter().map(|visual| text + visual);
-        let layers: f64 = new.clone().zip(past).map(|(new, past)| config.layer_flops(new, *past)).sum();
-        let entries: usize = seen.visual_tokens.iter().sum();
-        let ledger = TurnLedger {
-            patches: prompt.images.iter().map(|image| image.grid.patches()).sum(),
-            visual_tokens: entering.visual.len(),
-            visual_tokens_per_layer: entries as f64 / seen.visual_tokens.len().max(1) as f64,
-            visual_kv_entries: entries,
-            flops: images + layers + config.head_flops() + seen.scoring_flops,
-        };
-        (ledger, new.zip(past).map(|(new, past)| past + new).collect())
     }
 
     fn count_prompt(&mut self, stem: &Stem, members: usize) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use serde::Serialize;
-use visionthink_engine::{CancelToken, EngineOptions, Picture, Rollout, Task, run as roll_out};
+use visionthink_engine::{CancelToken, EngineOptions, Picture, Rollout, Task, TurnLedger, run as roll_out};
 use visionthink_image::View;
 use visionthink_protocol::{Conversation, Decision, FinishReason, Limits, Mode, Profile, Rules, Setup, Turn};
 
@@ -25,6 +25,9 @@ struct Answered<'a> {
     images: Vec<Seen<'a>>,
     visual_tokens: VisualTokens,
     usage: Usage,
+    /// Only with `--pruning`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger: Option<TurnLedger>,
     timing_ms: TimingMs,
     seed: u64,
 }
@@ -80,7 +83,8 @@ pub(crate) fn run(arguments: &AskArguments) -> anyhow::Result<()> {
     for source in &arguments.images {
         images.push(load(source, Path::new(""), Sources::Person)?);
     }
-    let mut opened = arguments.model.open(EngineOptions { max_rows: 1, ..EngineOptions::default() })?;
+    let options = EngineOptions { max_rows: 1, ..EngineOptions::default() };
+    let mut opened = arguments.model.open_pruned(options, arguments.pruning)?;
     let mut pictures = Vec::with_capacity(images.len());
     for (image, source) in images.into_iter().zip(&arguments.images) {
         let picture = Picture::new(image, processor_of(&opened)?).with_context(|| name_of(source).to_owned())?;
@@ -195,6 +199,7 @@ fn report(
             prefilled_tokens: usage.prefilled_tokens,
             reused_tokens: usage.reused_tokens,
         },
+        ledger: arguments.pruning.map(|_| rollout.ledger),
         timing_ms: TimingMs {
             image: ms(timing.image),
             vision: ms(timing.vision),

@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
         return elsewhere(arguments, &server, requests, &mut results);
     }
     let options = EngineOptions { max_rows: arguments.batch as usize, ..EngineOptions::default() };
-    let mut opened = arguments.model.open(options)?;
+    let mut opened = arguments.model.open_pruned(options, arguments.pruning)?;
     let folder = arguments.input.parent().unwrap_or(Path::new("")).to_owned();
     let bar = progress::bar(requests.len() as u64, "generating");
     let mut waiting = requests.into_iter();

@@ -4,6 +4,7 @@
 mod batching;
 mod continuing;
 mod ending;
+mod pruning;
 mod refusing;
 mod rollout;
 mod sharing;

@@ -14,6 +14,8 @@ use visionthink_protocol::{
     Conversation, Decision, FinishReason, Limits, Message, Mode, Profile, ProfileName, Role, Rules, Setup,
 };
 
+use visionthink_prune::Method;
+
 use crate::vectors::{self, Checkpoint, fixture};
 
 struct World {
@@ -28,7 +30,10 @@ impl World {
     }
 
     fn engine(&self, max_rows: usize) -> EmbeddedEngine {
-        let options = EngineOptions { max_rows, ..EngineOptions::default() };
+        self.engine_with(EngineOptions { max_rows, ..EngineOptions::default() })
+    }
+
+    fn engine_with(&self, options: EngineOptions) -> EmbeddedEngine {
         self.folder.engine(&LoadOptions::default(), &Device::flex(), options).unwrap()
     }
 
@@ -187,6 +192,44 @@ fn compare_two_turns(rules: Rules, cut_off: &str) {
     // Everything but the last token was run exactly once.
     assert_eq!(usage.prefilled_tokens + reply.len() - 1, conversation.ids().len() - 1);
     assert!(rollouts[0].timing.image > std::time::Duration::ZERO);
+}
+
+/// Each turn drops tokens of its own image; the first reply is put into the model's mouth, so both turns are had.
+#[test]
+fn a_rollout_in_two_turns_prunes_the_image_of_each_and_adds_up_what_it_cost() {
+    let world = World::open();
+    let picture = world.picture(world.checkpoint.decoded("shapes_224x224.png"));
+    let profile = Profile::from(ProfileName::Visionthink);
+    let costs = picture.costs();
+    let image_tokens = [costs.low.tokens, costs.full.tokens];
+    for method in Method::ALL {
+        let pruning = method.at_share(0.6, 4).unwrap();
+        let limits = Limits { max_new_tokens_per_turn: 4, ..Limits::for_context(4096) };
+        let setup = world.setup(profile.clone(), Mode::Adaptive, std::slice::from_ref(&picture), limits);
+        let question = [profile.question("What is it?", 1)];
+        let conversation = Conversation::start(setup, &world.folder.template, &question).unwrap();
+        let call = "<tool_call>\n{\"name\": \"resize_image\", \"arguments\": {\"action\": \"resize\"}}\n</tool_call><|im_end|>";
+        let options = EngineOptions { pruning: Some(pruning.clone()), ..EngineOptions::default() };
+        let mut backend = Prompted {
+            engine: world.engine_with(options),
+            reply: world.folder.tokenizer.encode(call).unwrap(),
+            firsts: HashSet::new(),
+            requests: Vec::new(),
+        };
+        let rollouts =
+            run(&mut backend, [world.task(conversation, vec![picture.clone()])], &CancelToken::new(), |_| {});
+        let [Rollout { conversation, error: None, ledger, .. }] = rollouts.as_slice() else { panic!("{rollouts:?}") };
+        assert_eq!(conversation.decision(), Decision::Resize);
+        let planned = image_tokens.map(|tokens| pruning.visual_tokens(&[tokens], 4));
+        assert_eq!(ledger.visual_tokens, planned[0][0] + planned[1][0], "{method}");
+        let entries: usize = planned.iter().flatten().sum();
+        assert_eq!(
+            (ledger.visual_kv_entries, ledger.visual_tokens_per_layer),
+            (entries, entries as f64 / 4.0),
+            "{method}"
+        );
+        assert_eq!(ledger.patches, 4 * image_tokens.iter().sum::<usize>());
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod attention;
 mod embedding;
 mod glance;
+mod line;
 mod pruning;
 
 use burn::Tensor;

@@ -1,5 +1,6 @@
 //! VisionZip in front of the decoder.
 
+use burn::Tensor;
 use visionthink_model::{GridThw, Model, Trace, WindowOrder};
 use visionthink_prune::VisionZip;
 
@@ -10,10 +11,10 @@ use crate::slow::{Rows, close, dot, largest, linear, norm, rotate, rows, softmax
 const EPS: f64 = 1e-6;
 
 /// What is left of an image, from its tokens without pruning and the input of the source block.
-fn slow(model: &Model, image: GridThw, seed: usize, zip: VisionZip) -> (Vec<usize>, Rows) {
+fn slow(model: &Model, image: GridThw, pixels: Tensor<2>, zip: VisionZip) -> (Vec<usize>, Rows) {
     let vision = model.config().vision.as_ref().unwrap();
     let mut trace = Trace::default();
-    let tokens = rows(&model.encode_images_traced(pixels(&[image], seed), &[image], &mut trace).unwrap());
+    let tokens = rows(&model.encode_images_traced(pixels, &[image], &mut trace).unwrap());
     let source = *vision.fullatt_block_indexes.iter().max().unwrap();
     let block = &model.visual.as_ref().unwrap().blocks[source];
     let order = WindowOrder::new(&[image], MERGE, vision.window_cells() as u32);
@@ -90,19 +91,16 @@ fn images_keep_and_merge_what_the_slow_form_does_each_by_itself() {
     // Border windows, a single window, and several whole ones.
     let grids = [grid(10, 14), grid(6, 4), grid(16, 16)];
     for zip in [VisionZip { dominant: 0.45, contextual: 0.05 }, VisionZip { dominant: 0.2, contextual: 0.3 }] {
-        let together = model.encode_images_zipped(pixels(&grids, 5), &grids, zip).unwrap();
-        assert_eq!(together.len(), 3);
-        for (image, found) in [(grids[0], &together[0])] {
-            let (kept, values) = slow(&model, image, 5, zip);
+        let found = model.encode_images_zipped(pixels(&grids, 5), &grids, zip).unwrap();
+        assert_eq!(found.len(), grids.len());
+        let mut first = 0;
+        for (image, found) in grids.into_iter().zip(found) {
+            let own = pixels(&grids, 5).narrow(0, first, image.patches());
+            first += image.patches();
+            let (kept, values) = slow(&model, image, own, zip);
             assert_eq!(found.kept, kept);
-            close("rows", &rows(&found.rows), &values, 1e-4);
-        }
-        // The patterns of the first image go on into the others; alone they begin anew.
-        for image in grids {
-            let found = model.encode_images_zipped(pixels(&[image], 6), &[image], zip).unwrap().remove(0);
-            let (kept, values) = slow(&model, image, 6, zip);
-            assert_eq!(found.kept, kept);
-            assert_eq!(found.kept.len(), zip.counts(image.tokens(MERGE)).0 + zip.counts(image.tokens(MERGE)).1);
+            let (dominant, contextual) = zip.counts(image.tokens(MERGE));
+            assert_eq!(found.kept.len(), dominant + contextual);
             close("rows", &rows(&found.rows), &values, 1e-4);
         }
     }
