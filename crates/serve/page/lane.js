@@ -96,7 +96,7 @@ export class Lane {
     Object.assign(image, { src: url, width, height, alt: view === "low" ? "The image at half its width and height" : "The full image" });
     element.querySelector(".step").textContent = STEPS[view];
     element.querySelector("figcaption").textContent = `${width} × ${height}`;
-    element.querySelector(".frame").style.setProperty("--shape", `${width} / ${height}`);
+    element.querySelector(".frame").style.setProperty("--ratio", width / height);
     this.looks.push(element);
     this.find(".looks").append(element);
     if (turn === 1) this.say(`${NAMES[this.mode]}: the model ${STEPS[view].toLowerCase()}.`);
@@ -132,7 +132,7 @@ export class Lane {
     const element = copy("look");
     element.dataset.view = "none";
     element.querySelector("img").remove();
-    element.querySelector(".frame").style.setProperty("--shape", `${width} / ${height}`);
+    element.querySelector(".frame").style.setProperty("--ratio", width / height);
     element.querySelector(".step").textContent = "The full image was not needed";
     const known = this.seen !== undefined;
     element.querySelector("figcaption").textContent = known ? `${count(this.full - this.seen)} tokens saved` : "";

@@ -21,20 +21,25 @@ const MEANS = {
 
 let served = null;
 let picture = null;
-let expected = null;
+let example = null;
+let choosing = 0;
 let running = null;
 
 // Pictures.
 
-async function choose(blob, { answer = null } = {}) {
+/** Takes a file as the image. `known` is a question about it with its answer. */
+async function choose(blob, known = null) {
   fault();
+  choosing += 1;
+  const turn = choosing;
   const opened = await open(blob);
+  if (turn !== choosing) return;
   if (!opened) {
     fault("This file is no image that can be read here. PNG, JPEG, WebP, GIF and BMP can.");
     return;
   }
   picture = opened;
-  expected = answer;
+  example = known;
   const { url, width, height } = picture.views.full;
   Object.assign(at("preview"), { src: url, hidden: false, alt: "The chosen image" });
   at("drop").classList.add("filled");
@@ -47,21 +52,21 @@ function mark(id) {
   for (const button of at("examples").querySelectorAll("button")) button.setAttribute("aria-pressed", button.dataset.id === id);
 }
 
-async function pick(example) {
-  const response = await fetch(`/page/examples/${example.id}.png`);
-  await choose(await response.blob(), { answer: example.answer });
-  at("question").value = example.question;
-  mark(example.id);
+async function pick(drawn) {
+  const response = await fetch(`/page/examples/${drawn.id}.png`);
+  await choose(await response.blob(), drawn);
+  at("question").value = drawn.question;
+  mark(drawn.id);
 }
 
 async function showExamples() {
   const examples = await (await fetch("/page/examples.json")).json();
-  for (const example of examples) {
-    const image = made("img", { src: `/page/examples/${example.id}.png`, alt: "", width: 112, height: 112 });
-    const text = made("span", { textContent: example.question });
-    const need = made("small", { textContent: example.needs_full ? "needs the full image" : "a quarter is enough" });
-    const button = made("button", { type: "button", onclick: () => pick(example) }, image, text, need);
-    button.dataset.id = example.id;
+  for (const drawn of examples) {
+    const image = made("img", { src: `/page/examples/${drawn.id}.png`, alt: "", width: 112, height: 112 });
+    const text = made("span", { textContent: drawn.question });
+    const need = made("small", { textContent: drawn.needs_full ? "needs the full image" : "a quarter is enough" });
+    const button = made("button", { type: "button", onclick: () => pick(drawn) }, image, text, need);
+    button.dataset.id = drawn.id;
     at("examples").append(made("li", {}, button));
   }
   return examples;
@@ -96,7 +101,9 @@ async function submit() {
   const asked = { model: served, url: picture.url, question: at("question").value.trim() };
   const modes = chosenMode() === "compare" ? ["adaptive", "full"] : [chosenMode()];
   const lanes = modes.map((mode) => new Lane({ mode, views: picture.views, say }));
-  const about = { ...picture, question: asked.question, expected };
+  // A question of one's own about an example has no known answer.
+  const answer = example?.question === asked.question ? example.answer : null;
+  const about = { ...picture, question: asked.question, answer };
   show(lanes);
   curl(api.request({ ...asked, mode: modes[0] }));
   running = new AbortController();
@@ -104,7 +111,7 @@ async function submit() {
   try {
     // One after the other: side by side they would share the machine, and the times would mean nothing.
     for (const lane of lanes) await lane.run(api.request({ ...asked, mode: lane.mode }), running.signal);
-    at("verdict").textContent = verdict(lanes, expected);
+    at("verdict").textContent = verdict(lanes, answer);
     at("counts").replaceChildren(table(lanes));
     await recent.keep(entry(lanes, about));
     await showRecent();
@@ -145,9 +152,11 @@ function curl(body) {
 
 // Recent requests.
 
-function entry(lanes, { blob, thumb, question, expected }) {
-  const lines = lanes.map(({ mode, answer, report, seen, full, total }) => ({ mode, answer: answer.trim(), decision: report?.decision, seen, full, total }));
-  return { at: Date.now(), image: blob, thumb, question, expected, lines };
+function entry(lanes, { blob, thumb, question, answer: known }) {
+  const lines = lanes.map(({ mode, answer, report, seen, full, total }) => {
+    return { mode, answer: answer.trim(), decision: report?.decision, seen, full, total };
+  });
+  return { at: Date.now(), image: blob, thumb, question, answer: known, lines };
 }
 
 const OUTCOMES = { direct: "from the small image", resize: "asked for the full image", malformed: "a call that could not be read" };
@@ -168,7 +177,7 @@ function card(kept) {
   const button = made("button", { type: "button", title: "Ask this again" }, image, asked, answer, made("small", { textContent: facts.join(" · ") }));
   button.dataset.decision = line.decision;
   button.onclick = async () => {
-    if (kept.image) await choose(kept.image, { answer: kept.expected });
+    if (kept.image) await choose(kept.image, kept);
     at("question").value = kept.question;
     at("ask").focus();
   };
@@ -258,14 +267,15 @@ document.addEventListener("paste", ({ clipboardData }) => {
   if (image) choose(image);
 });
 document.addEventListener("dragover", (event) => {
+  if (!event.dataTransfer.types.includes("Files")) return;
   event.preventDefault();
   at("drop").classList.add("over");
 });
 document.addEventListener("dragleave", () => at("drop").classList.remove("over"));
 document.addEventListener("drop", (event) => {
-  event.preventDefault();
+  const image = images(event.dataTransfer.files);
   at("drop").classList.remove("over");
-  const image = images(event.dataTransfer?.files);
+  if (image) event.preventDefault();
   if (image) choose(image);
 });
 
@@ -278,10 +288,10 @@ async function start() {
   at("means").textContent = MEANS[chosenMode()];
   at("key").value = api.key.get();
   const [examples] = await Promise.all([showExamples(), connect(), showRecent()]);
-  const example = examples.find(({ id }) => id === link.get("example"));
-  if (example) await pick(example);
+  const drawn = examples.find(({ id }) => id === link.get("example"));
+  if (drawn) await pick(drawn);
   if (link.get("question")) at("question").value = link.get("question");
-  if (link.get("ask") && example) await submit();
+  if (link.get("ask") && drawn) await submit();
 }
 
 start();

@@ -31,7 +31,7 @@ async function within(mode, work) {
 /** The newest first. A browser that keeps nothing, in a private window say, has none. */
 export const all = () => within("readonly", (store) => store.getAll()).then((found) => found.reverse(), () => []);
 
-/** Keeps a request, `{at, question, image, thumb, lines}`, and lets the oldest go. */
+/** Keeps a request, `{at, question, answer, image, thumb, lines}`, and lets the oldest go. */
 export async function keep(entry) {
   try {
     await within("readwrite", (store) => store.put({ ...entry, image: entry.image.size > MOST_BYTES ? null : entry.image }));
