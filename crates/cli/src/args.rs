@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use visionthink_data::world::{Family, Split};
 use visionthink_engine::Sampling;
 use visionthink_eval::metrics::answer_tag::TagOrder;
-use visionthink_eval::{Benchmark, Edition};
+use visionthink_eval::{Benchmark, Edition, ShardOf};
 use visionthink_model::Dtype;
 use visionthink_protocol::{Mode, ProfileName};
 use visionthink_prune::Choice;
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Curate(CurateArguments),
     /// See it work: accuracy, visual tokens and wall-clock in three modes on held-out questions.
     Demo(DemoArguments),
-    /// Benchmarks.
+    /// Benchmarks: models by methods, scored and counted.
     Eval(EvalArguments),
     /// Train variants of a run, each with several seeds, and write up what came of them.
     Experiment(ExperimentArguments),
@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Ask a language model whether predicted answers are right.
     Judge(JudgeArguments),
+    /// Report a run of `eval` again, or say what changed between two.
+    Report(ReportArguments),
     /// Rewards and advantages of given rollouts, without a model.
     Reward(RewardArguments),
     /// Log-probabilities of given completions.
@@ -200,15 +202,60 @@ pub(crate) struct ExperimentArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct EvalArguments {
     #[command(subcommand)]
-    pub(crate) command: EvalCommand,
+    pub(crate) command: Option<EvalCommand>,
+    #[command(flatten)]
+    pub(crate) run: EvalRunArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalRunArguments {
+    /// The run file: models, methods and benchmarks. The same command goes on where an interrupted run ended.
+    #[arg(long, required = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Only so many questions of each benchmark.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// Only a part of the questions: `i/n`, i counted from 0. Each part has a run folder of its own.
+    #[arg(long, value_name = "I/N", value_parser = shard, conflicts_with_all = ["merge", "page"])]
+    pub(crate) shard: Option<ShardOf>,
+    /// Put the folders of so many parts together and report, without asking anything.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) merge: Option<u64>,
+    /// Write the report to this Markdown file too, with its charts beside it.
+    #[arg(long, value_name = "FILE.md")]
+    pub(crate) page: Option<PathBuf>,
+    /// Print the numbers as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// auto, cpu, cuda:N, rocm:N, vulkan:N, metal or tch:N.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
+}
+
+fn shard(text: &str) -> Result<ShardOf, String> {
+    let wrong = || format!("`{text}` is no part; expected `i/n` with i from 0 to n - 1, as `0/4`");
+    let (index, of) = text.split_once('/').ok_or_else(wrong)?;
+    let (Ok(index), Ok(of)) = (index.parse(), of.parse()) else { return Err(wrong()) };
+    if index < of { Ok(ShardOf { index, of }) } else { Err(wrong()) }
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvalCommand {
     /// Score a file of predictions by the rules of a benchmark.
     Score(EvalScoreArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// The folder of a run of `eval`: its report is written again. With a second one, what changed from the first to the second.
+    #[arg(value_name = "RUN", num_args = 1..=2, required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

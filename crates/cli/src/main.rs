@@ -8,6 +8,7 @@ mod commands;
 mod demo;
 mod device;
 mod elsewhere;
+mod evaluation;
 mod experiment;
 mod failure;
 mod html;
@@ -45,7 +46,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Curate(arguments) => commands::curate::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Eval(arguments) => match &arguments.command {
-            EvalCommand::Score(arguments) => commands::eval::score(arguments),
+            Some(EvalCommand::Score(score)) => commands::eval::score(score),
+            None => commands::eval::run(&arguments.run),
         },
         Command::Experiment(arguments) => commands::experiment::run(&arguments),
         Command::Judge(arguments) => commands::judge::run(&arguments),
@@ -53,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Grpo(arguments) => commands::grpo::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Report(arguments) => commands::report::run(&arguments),
         Command::Reward(arguments) => commands::reward::run(&arguments),
         Command::Score(arguments) => commands::score::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),

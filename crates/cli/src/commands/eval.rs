@@ -1,12 +1,175 @@
 //! `visionthink eval`: benchmarks.
 
-use serde_json::Value;
-use visionthink_eval::metrics::reasoning::default_pairs;
-use visionthink_eval::{Options, score as score_rows};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::args::EvalScoreArguments;
+use serde_json::Value;
+use visionthink_engine::EngineOptions;
+use visionthink_eval::metrics::reasoning::default_pairs;
+use visionthink_eval::run::{Questions, RunFile, RunFolder, Summary, merge};
+use visionthink_eval::{EvalError, Options, ShardOf, score as score_rows};
+
+use crate::args::{EvalRunArguments, EvalScoreArguments, ModelArguments};
+use crate::evaluation::{Combination, Session, Watch, answer, judge, write_manifest, write_page, write_reports};
 use crate::failure::Failure;
+use crate::interrupt::stop_on_ctrl_c;
 use crate::output;
+use crate::progress;
+
+/// Asks every model by every method on every benchmark, judges where that is needed, and reports.
+pub(crate) fn run(arguments: &EvalRunArguments) -> anyhow::Result<()> {
+    let (run, command) = read(arguments)?;
+    let folder = folder(&run, arguments.shard);
+    if let Some(shards) = arguments.merge {
+        let shards: Vec<PathBuf> =
+            (0..shards).map(|index| self::folder(&run, Some(ShardOf { index, of: shards }))).collect();
+        merge(&run, &shards, &folder).map_err(refused)?;
+    } else {
+        let stop = Arc::new(AtomicBool::new(false));
+        stop_on_ctrl_c(stop.clone(), "stopping; answers that are not whole are asked again")?;
+        let session = ask_all(&run, arguments, &folder, &stop)?;
+        tell(session);
+        if stop.load(Ordering::Relaxed) {
+            return Err(Failure::failed("stopped before the end; everything that was answered is saved")
+                .hint(format!("go on with `{command}`"))
+                .into());
+        }
+    }
+    let judged = judge(&run, &folder);
+    let (records, summary) = write_reports(&folder)?;
+    if let Some(page) = &arguments.page {
+        write_page(page, &command, &records, &summary)?;
+    }
+    if arguments.json {
+        output::json(&summary)?;
+    } else {
+        output::line(&visionthink_eval::run::markdown(&run, &summary))?;
+        output::line(&format!("report: {}", folder.join("report.html").display()))?;
+    }
+    judged?;
+    whole(&summary, &command)
+}
+
+/// The run file with what the command line puts over it, and the command that goes on with it.
+fn read(arguments: &EvalRunArguments) -> anyhow::Result<(RunFile, String)> {
+    let file = arguments.config.as_deref().unwrap_or(Path::new(""));
+    let mut run = RunFile::from_file(file).map_err(refused)?;
+    let mut command = format!("visionthink eval --config {}", file.display());
+    if let Some(limit) = arguments.limit {
+        run.benchmarks.iter_mut().for_each(|benchmark| benchmark.limit = Some(limit));
+        command.push_str(&format!(" --limit {limit}"));
+    }
+    if let Some(ShardOf { index, of }) = arguments.shard {
+        command.push_str(&format!(" --shard {index}/{of}"));
+    }
+    if let Some(page) = &arguments.page {
+        command.push_str(&format!(" --page {}", page.display()));
+    }
+    Ok((run, command))
+}
+
+fn folder(run: &RunFile, shard: Option<ShardOf>) -> PathBuf {
+    match shard {
+        None => run.folder(),
+        Some(ShardOf { index, of }) => run.run.out.join(format!("{}-shard-{index}-of-{of}", run.run.name)),
+    }
+}
+
+/// What the caller has to mend is wrong usage; the rest has failed.
+fn refused(error: EvalError) -> anyhow::Error {
+    match error {
+        EvalError::RunFile { .. } | EvalError::Changed { .. } => Failure::usage(error.to_string()).into(),
+        EvalError::Io(ref source) if source.kind() == std::io::ErrorKind::NotFound => {
+            Failure::usage(error.to_string()).into()
+        }
+        other => other.into(),
+    }
+}
+
+fn ask_all(run: &RunFile, arguments: &EvalRunArguments, path: &Path, stop: &AtomicBool) -> anyhow::Result<Session> {
+    // Data sets are opened first: a folder of the wrong kind is known before weights are read.
+    let mut benchmarks = Vec::with_capacity(run.benchmarks.len());
+    let mut planned = BTreeMap::new();
+    for section in &run.benchmarks {
+        let questions = Questions::open(section, arguments.shard)?;
+        planned.insert(section.name.clone(), questions.count()?);
+        benchmarks.push((section, questions));
+    }
+    let mut folder = RunFolder::open(run, path).map_err(refused)?;
+    folder.plan(&planned)?;
+    let (_, device) = arguments.device.open()?;
+    write_manifest(run, path, &device, None)?;
+    let all = planned.values().sum::<u64>() * (run.models.len() * run.methods.len()) as u64;
+    let done = folder.log.records().filter(|record| folder.log.is_done(&record.source)).count() as u64;
+    let mut session = Session::default();
+    if done >= all {
+        progress::tell(&format!("all {all} questions are answered already"));
+        write_manifest(run, path, &device, Some(session))?;
+        return Ok(session);
+    }
+    let mut watch = Watch::new(all, done);
+    for model in &run.models {
+        let source = ModelArguments {
+            model: model.source.parse()?,
+            adapter: model.adapter.clone(),
+            device: arguments.device.clone(),
+        };
+        // Each question pays for its own pictures: one method must not find what another one has encoded.
+        let options =
+            EngineOptions { max_rows: run.generation.max_rows, max_cached_image_tokens: 0, ..EngineOptions::default() };
+        let mut opened = source.open(options)?;
+        for (benchmark, questions) in &benchmarks {
+            for method in &run.methods {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                watch.enter(format!("{}, {}, {}", model.name, method.name, benchmark.name));
+                let combination = Combination { run, model, method, benchmark, questions };
+                answer(combination, &mut opened, &mut folder, &mut session, &mut watch, stop)?;
+            }
+        }
+    }
+    watch.finish();
+    write_manifest(run, path, &device, Some(session))?;
+    Ok(session)
+}
+
+/// How fast it went, and how much of that the engine was working.
+fn tell(session: Session) {
+    let Session { questions, seconds, engine_seconds, unreadable, .. } = session;
+    if questions > 0 {
+        progress::tell(&format!(
+            "{questions} questions in {seconds:.1} s, {:.1} a second, {:.0} % of the time inside the engine",
+            questions as f64 / seconds.max(1e-9),
+            100.0 * engine_seconds / seconds.max(1e-9)
+        ));
+    }
+    if unreadable > 0 {
+        progress::tell(&format!("{unreadable} rows could not be read and stay unasked; the log above names each"));
+    }
+}
+
+/// A run with answers that another run of the command could still bring has not succeeded.
+fn whole(summary: &Summary, command: &str) -> anyhow::Result<()> {
+    let sum = |of: fn(&visionthink_eval::run::Coverage) -> usize| {
+        let cells = summary.cells.iter().filter(|cell| cell.scope.is_benchmark());
+        cells.map(|cell| of(&cell.coverage)).sum::<usize>()
+    };
+    let (failed, unjudged) = (sum(|coverage| coverage.failed), sum(|coverage| coverage.unjudged));
+    if failed > 0 {
+        return Err(Failure::failed(format!("{failed} questions failed; the others are done"))
+            .hint(format!("`{command}` asks only these again; `samples.jsonl` says why each failed"))
+            .into());
+    }
+    if unjudged > 0 {
+        progress::tell(&format!(
+            "{unjudged} answers are unjudged, and no score counts them; give the run file a section `[judge.endpoint]`"
+        ));
+    }
+    Ok(())
+}
 
 /// Scores a file of predictions of any program by the rules of a benchmark.
 pub(crate) fn score(arguments: &EvalScoreArguments) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ pub(crate) mod generate;
 pub(crate) mod grpo;
 pub(crate) mod inspect;
 pub(crate) mod judge;
+pub(crate) mod report;
 pub(crate) mod reward;
 pub(crate) mod score;
 pub(crate) mod serve;

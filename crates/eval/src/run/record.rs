@@ -109,6 +109,6 @@ pub struct Seconds {
     pub decode: f64,
     /// From submission to end.
     pub total: f64,
-    /// Since the answer before it in the same run: what a benchmark took is the sum over its answers.
+    /// Since the answers before it in the same run, shared with those that came with it: what a benchmark took is the sum over its answers.
     pub share: f64,
 }

@@ -1,0 +1,70 @@
+//! What a run folder says about what made it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use visionthink_eval::run::{RunFile, replace};
+
+use super::answer::Session;
+use crate::experiment::trial::commit;
+
+/// `manifest.json`; the settings are in `config.toml` beside it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    program: String,
+    /// Of the program that began the run.
+    version: String,
+    /// Of the working directory, where that is a repository.
+    commit: Option<String>,
+    /// Of the answers, and of the intervals.
+    seeds: [u64; 2],
+    /// Every process that has worked on it.
+    sessions: Vec<Value>,
+}
+
+/// Writes down that a session begins or, with what it did, that it has ended; one without `done` was killed.
+pub(crate) fn write_manifest(run: &RunFile, folder: &Path, device: &str, done: Option<Session>) -> anyhow::Result<()> {
+    let path = folder.join("manifest.json");
+    let known = fs_err::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+    let mut manifest = known.unwrap_or_else(|| Manifest {
+        program: "visionthink".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: commit(),
+        seeds: [run.run.seed, run.bootstrap.seed],
+        sessions: Vec::new(),
+    });
+    if done.is_some() {
+        manifest.sessions.pop();
+    }
+    manifest.sessions.push(serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "device": device,
+        "threads": threads(),
+        "hardware": hardware(),
+        "done": done,
+    }));
+    replace(&path, format!("{}\n", serde_json::to_string_pretty(&manifest)?).as_bytes())?;
+    Ok(())
+}
+
+/// Threads that products are shared among: what the environment says, else one a core.
+fn threads() -> usize {
+    let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|count| *count > 0);
+    wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+}
+
+/// Processor, cores, memory and system, as far as the system tells.
+fn hardware() -> Value {
+    let of = |file: &str, key: &str| {
+        let text = fs_err::read_to_string(file).ok()?;
+        let line = text.lines().find(|line| line.starts_with(key))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    serde_json::json!({
+        "processor": of("/proc/cpuinfo", "model name"),
+        "cores": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        "memory": of("/proc/meminfo", "MemTotal"),
+        "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+    })
+}

@@ -1,0 +1,17 @@
+//! An evaluation: the questions of a run file answered by the embedded engine, and its report.
+
+mod answer;
+mod clock;
+mod cost;
+mod judging;
+mod manifest;
+mod page;
+mod prepare;
+mod report;
+mod watch;
+
+pub(crate) use answer::{Combination, Session, answer};
+pub(crate) use judging::judge;
+pub(crate) use manifest::write_manifest;
+pub(crate) use report::{write_page, write_reports};
+pub(crate) use watch::Watch;

@@ -1,0 +1,102 @@
+//! The files that a run is read in: Markdown, a page, JSON, and samples as lmms-eval logs them.
+
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use visionthink_eval::Options;
+use visionthink_eval::run::{Record, RunFile, RunRecords, Summary, export, markdown, replace, scoring};
+use visionthink_plot::Style;
+
+use super::page::{charts, render};
+
+/// Writes `report.md`, `report.html`, `results.json` and `lmms-eval/` of a run folder, and returns its numbers.
+pub(crate) fn write_reports(folder: &Path) -> anyhow::Result<(RunRecords, Summary)> {
+    let run = RunRecords::read(folder)?;
+    let summary = Summary::of(&run)?;
+    let page = format!("# {}\n\n{}\n{}", run.run.run.name, settings(&run.run), markdown(&run.run, &summary));
+    replace(&folder.join("report.md"), page.as_bytes())?;
+    replace(&folder.join("results.json"), format!("{}\n", serde_json::to_string_pretty(&summary)?).as_bytes())?;
+    replace(&folder.join("report.html"), render(&run, &summary, folder)?.as_bytes())?;
+    export_samples(&run, &folder.join("lmms-eval"))?;
+    Ok((run, summary))
+}
+
+/// Writes the report as a page of the documentation with its charts beside it.
+pub(crate) fn write_page(file: &Path, command: &str, run: &RunRecords, summary: &Summary) -> anyhow::Result<()> {
+    let parent = file.parent().unwrap_or(Path::new(""));
+    let stem = file.file_stem().context("the page has no name")?.to_string_lossy().into_owned();
+    let folder = parent.join(&stem);
+    fs_err::create_dir_all(&folder)?;
+    let mut pictures = String::new();
+    for (name, chart) in charts(&run.run, summary) {
+        replace(&folder.join(format!("{name}.svg")), chart.svg(Style::File).as_bytes())?;
+        pictures.push_str(&format!("![{}]({stem}/{name}.svg)\n\n", chart.title));
+    }
+    let page = format!(
+        "# Results: {}\n\nWritten by `{command}`.\n\n{}\n{pictures}{}",
+        run.run.run.name,
+        settings(&run.run),
+        markdown(&run.run, summary)
+    );
+    replace(file, page.as_bytes())?;
+    Ok(())
+}
+
+/// What was asked of whom, in a few lines.
+pub(super) fn settings(run: &RunFile) -> String {
+    let models: Vec<String> = run.models.iter().map(|model| format!("`{}` ({})", model.name, model.source)).collect();
+    let methods: Vec<String> = run
+        .methods
+        .iter()
+        .map(|method| match method.pixels {
+            Some(share) => format!("`{}` (mode {}, {:.0} % of the pixels)", method.name, method.mode, 100.0 * share),
+            None => format!("`{}` (mode {})", method.name, method.mode),
+        })
+        .collect();
+    let benchmarks: Vec<String> = run
+        .benchmarks
+        .iter()
+        .map(|section| match (&section.synthetic, &section.dataset) {
+            (Some(drawn), _) => format!(
+                "`{}` ({} drawn questions, seeds {:?}, by `{}`)",
+                section.name,
+                drawn.questions * (drawn.families.len() * drawn.seeds.len()) as u64,
+                drawn.seeds,
+                section.metric
+            ),
+            (None, name) => format!("`{}` ({}, by `{}`)", section.name, name.as_deref().unwrap_or(""), section.metric),
+        })
+        .collect();
+    let (generation, bootstrap) = (&run.generation, &run.bootstrap);
+    format!(
+        "- models: {}\n- methods: {}; the first is vanilla\n- benchmarks: {}\n- at most {} tokens a reply, temperature {}, {} answers together, \
+         seed {}\n- intervals: {} %, bootstrap of {} resamples, seed {}\n",
+        models.join(", "),
+        methods.join(", "),
+        benchmarks.join(", "),
+        generation.max_new_tokens,
+        generation.temperature,
+        generation.max_rows,
+        run.run.seed,
+        100.0 * bootstrap.level,
+        bootstrap.resamples,
+        bootstrap.seed,
+    )
+}
+
+fn export_samples(run: &RunRecords, folder: &Path) -> anyhow::Result<()> {
+    fs_err::create_dir_all(folder)?;
+    let options = Options::default();
+    for combination in run.records.chunk_by(|one, other| {
+        let (one, other) = (&one.source, &other.source);
+        (&one.model, &one.method, &one.benchmark) == (&other.model, &other.method, &other.benchmark)
+    }) {
+        let Some(source) = combination.first().map(|record| &record.source) else { continue };
+        let Some(by) = scoring(&run.run, &source.benchmark, &options, &run.verdicts) else { continue };
+        let path: PathBuf = folder.join(export::file_name(&source.model, &source.method, &source.benchmark));
+        let mut file = BufWriter::new(fs_err::File::create(&path)?);
+        export::write(&mut file, &combination.iter().collect::<Vec<&Record>>(), by)?;
+    }
+    Ok(())
+}
