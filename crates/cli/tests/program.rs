@@ -279,7 +279,11 @@ fn every_shipped_run_file_passes_check_and_what_is_not_there_is_a_warning() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{name}: {stderr}");
         let resolved = String::from_utf8(output.stdout).unwrap();
-        let section = if name == "serve.toml" { "[[upstream]]" } else { "[run]" };
+        let section = match name.as_str() {
+            "serve.toml" => "[[upstream]]",
+            "serve-embedded.toml" => "[engine]",
+            _ => "[run]",
+        };
         assert!(resolved.contains(section), "{name}: {resolved}");
         if name.contains("7b") && !root.join("checkpoints").exists() {
             assert!(stderr.contains("`model.checkpoint`") && stderr.contains("which is not there"), "{name}: {stderr}");

@@ -151,6 +151,8 @@ pub struct TurnLedger {
     pub visual_kv_entries: usize,
     /// Floating-point operations, counted: vision tower, prefill, decoding, and what choosing tokens costs.
     pub flops: f64,
+    /// Those of the prompt in the decoder as papers on pruning count them; see [`visionthink_prune::paper_flops`].
+    pub flops_by_formula: f64,
 }
 
 impl std::ops::AddAssign for TurnLedger {
@@ -160,6 +162,7 @@ impl std::ops::AddAssign for TurnLedger {
         self.visual_tokens_per_layer += other.visual_tokens_per_layer;
         self.visual_kv_entries += other.visual_kv_entries;
         self.flops += other.flops;
+        self.flops_by_formula += other.flops_by_formula;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use visionthink_model::PrunedRow;
-use visionthink_prune::Pruning;
+use visionthink_prune::{Pruning, paper_flops};
 
 use crate::backend::TurnLedger;
 use crate::engine::EmbeddedEngine;
@@ -36,6 +36,11 @@ impl EmbeddedEngine {
                 + layers
                 + config.head_flops()
                 + seen.scoring_flops,
+            flops_by_formula: paper_flops(
+                &new.clone().collect::<Vec<_>>(),
+                config.text.hidden_size,
+                config.text.intermediate_size,
+            ),
         };
         (ledger, new.zip(past).map(|(new, past)| past + new).collect())
     }

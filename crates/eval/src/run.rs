@@ -6,7 +6,6 @@ mod changes;
 mod compare;
 pub mod export;
 mod file;
-pub mod flops;
 mod folder;
 mod lock;
 mod merge;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{PruneError, Result};
 use crate::pruning::{FastV, Pruning, PyramidDrop, Random, SparseVlm, Stage, Uniform, VisionZip, share};
 
@@ -184,7 +186,8 @@ impl FromStr for Method {
 }
 
 /// `NAME` for the paper's settings, or `NAME:SHARE` for a share of the visual tokens as a mean over layers.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Choice {
     /// The method.
     pub method: Method,
@@ -202,6 +205,29 @@ impl Choice {
             None => self.method.paper(layers),
             Some(share) => self.method.at_share(share, layers),
         }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.share {
+            None => self.method.fmt(f),
+            Some(share) => write!(f, "{}:{share}", self.method),
+        }
+    }
+}
+
+impl From<Choice> for String {
+    fn from(choice: Choice) -> Self {
+        choice.to_string()
+    }
+}
+
+impl TryFrom<String> for Choice {
+    type Error = PruneError;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 
@@ -279,6 +305,9 @@ mod tests {
     fn a_choice_is_a_name_and_perhaps_a_share() {
         assert_eq!("visionzip".parse(), Ok(Choice { method: Method::VisionZip, share: None }));
         assert_eq!("fastv:0.5".parse(), Ok(Choice { method: Method::FastV, share: Some(0.5) }));
+        for text in ["visionzip", "fastv:0.5"] {
+            assert_eq!(text.parse::<Choice>().unwrap().to_string(), text);
+        }
         let message = |text: &str| text.parse::<Choice>().unwrap_err().to_string();
         assert_eq!(
             message("fast"),

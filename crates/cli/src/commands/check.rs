@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use serde::Serialize;
+use visionthink_eval::run::RunFile;
 use visionthink_serve::ServeConfig;
 use visionthink_train::curate::CurateConfig;
 use visionthink_train::grpo::GrpoConfig;
 use visionthink_train::{TrainConfig, TrainError};
 
 use crate::args::CheckArguments;
-use crate::commands::serve;
+use crate::commands::{eval, serve};
 use crate::failure::Failure;
 use crate::output;
 use crate::training::refused;
@@ -26,6 +27,13 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
     } else if sections.contains_key("upstream") || sections.contains_key("engine") {
         let config = ServeConfig::from_file(file).map_err(|error| serve::refused(file, &error))?;
         Ok((toml::to_string_pretty(&config)?, Vec::new()))
+    } else if sections.contains_key("benchmark") {
+        let config = RunFile::from_file(file).map_err(eval::refused)?;
+        let named = config.benchmarks.iter().filter_map(|section| Some((&section.name, section.data.as_ref()?)));
+        let missing = named.filter(|(_, path)| !path.exists());
+        let missing = missing
+            .map(|(name, path)| format!("`benchmark.data` of `{name}` is {}, which is not there", path.display()));
+        Ok((toml::to_string_pretty(&config)?, missing.collect()))
     } else {
         resolved(&text, file, TrainConfig::without_files)
     };

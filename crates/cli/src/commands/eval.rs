@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 use visionthink_engine::EngineOptions;
 use visionthink_eval::metrics::reasoning::default_pairs;
-use visionthink_eval::run::{Questions, RunFile, RunFolder, Summary, merge};
+use visionthink_eval::run::{MethodSection, Questions, RunFile, RunFolder, Summary, merge};
 use visionthink_eval::{EvalError, Options, ShardOf, score as score_rows};
+use visionthink_prune::Pruning;
 
 use crate::args::{EvalRunArguments, EvalScoreArguments, ModelArguments};
 use crate::evaluation::{Combination, Session, Watch, answer, judge, write_manifest, write_page, write_reports};
@@ -78,7 +79,7 @@ fn folder(run: &RunFile, shard: Option<ShardOf>) -> PathBuf {
 }
 
 /// What the caller has to mend is wrong usage; the rest has failed.
-fn refused(error: EvalError) -> anyhow::Error {
+pub(crate) fn refused(error: EvalError) -> anyhow::Error {
     match error {
         EvalError::RunFile { .. } | EvalError::Changed { .. } => Failure::usage(error.to_string()).into(),
         EvalError::Io(ref source) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -120,12 +121,14 @@ fn ask_all(run: &RunFile, arguments: &EvalRunArguments, path: &Path, stop: &Atom
         let options =
             EngineOptions { max_rows: run.generation.max_rows, max_cached_image_tokens: 0, ..EngineOptions::default() };
         let mut opened = source.open(options)?;
+        let prunings = prunings(run, &model.name, opened.folder.config.text.num_hidden_layers)?;
         for (benchmark, questions) in &benchmarks {
-            for method in &run.methods {
+            for (method, pruning) in run.methods.iter().zip(&prunings) {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
                 watch.enter(format!("{}, {}, {}", model.name, method.name, benchmark.name));
+                opened.engine.prune(pruning.clone());
                 let combination = Combination { run, model, method, benchmark, questions };
                 answer(combination, &mut opened, &mut folder, &mut session, &mut watch, stop)?;
             }
@@ -134,6 +137,16 @@ fn ask_all(run: &RunFile, arguments: &EvalRunArguments, path: &Path, stop: &Atom
     watch.finish();
     write_manifest(run, path, &device, Some(session))?;
     Ok(session)
+}
+
+/// How each method drops visual tokens in a decoder of so many layers.
+fn prunings(run: &RunFile, model: &str, layers: usize) -> anyhow::Result<Vec<Option<Pruning>>> {
+    let of = |method: &MethodSection| {
+        method.pruning_for(layers).map_err(|error| {
+            Failure::usage(format!("method `{}` on model `{model}` of {layers} layers: {error}", method.name)).into()
+        })
+    };
+    run.methods.iter().map(of).collect()
 }
 
 /// How fast it went, and how much of that the engine was working.

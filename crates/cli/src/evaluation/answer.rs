@@ -15,7 +15,7 @@ use visionthink_eval::run::{
 use visionthink_protocol::FinishReason;
 
 use super::clock::Clocked;
-use super::cost::{Sizes, seconds};
+use super::cost::{ledger, seconds};
 use super::prepare::{Asked, Prepared, Prompter};
 use super::watch::Watch;
 use crate::model::{Opened, profile};
@@ -72,13 +72,12 @@ pub(crate) fn answer(
         pixels: method.pixels,
         source,
     };
-    let sizes = Sizes::of(&opened.folder.config);
     let began = Instant::now();
     let mut engine = Clocked::new(&mut opened.engine);
     let rows = questions.iter(move |place| !done.contains(&place))?;
     let (sender, receiver) = sync_channel(2 * run.generation.max_rows);
     let (open, answered) = (BTreeMap::new(), Vec::new());
-    let desk = RefCell::new(Desk { folder, session, watch, sizes, open, answered, at: began, error: None });
+    let desk = RefCell::new(Desk { folder, session, watch, open, answered, at: began, error: None });
     let cancel = CancelToken::new();
     thread::scope(|scope| {
         // Reading, drawing and scaling wait for nobody but the channel, so that the engine does not wait for them.
@@ -122,7 +121,6 @@ struct Desk<'a> {
     folder: &'a mut RunFolder,
     session: &'a mut Session,
     watch: &'a mut Watch,
-    sizes: Sizes,
     /// Questions without an answer, by the number of their task.
     open: BTreeMap<usize, Asked>,
     /// What has ended since the engine's last step, and what it cost.
@@ -167,7 +165,7 @@ impl Desk<'_> {
                 text: rollout.conversation.answer().unwrap_or_default().to_owned(),
                 decision: rollout.conversation.decision(),
                 turns: turns.iter().map(|turn| turn.text.clone()).collect(),
-                ledger: self.sizes.ledger(rollout, &asked.pictures),
+                ledger: ledger(rollout),
                 seconds: seconds(rollout),
             };
             Outcome::Answered { answer }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use visionthink_data::world::Family;
 use visionthink_judge::JudgeEndpoint;
 use visionthink_protocol::{Mode, ProfileName};
+use visionthink_prune::{Choice, PruneError, Pruning};
 
 use crate::benchmark::Benchmark;
 use crate::benchmarks;
@@ -97,6 +98,13 @@ pub struct MethodSection {
     /// Down-sampling: in mode `full`, the share of the pixels that pictures keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixels: Option<f64>,
+    /// Pruning, in whatever mode, by name: `fastv` with the paper's settings, `fastv:0.5` for half of the visual tokens as a mean over
+    /// layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruning: Option<Choice>,
+    /// Pruning with every setting written down; in place of `pruning`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruning_settings: Option<Pruning>,
 }
 
 /// What is asked: either `dataset` with `data`, or `synthetic`.
@@ -204,9 +212,31 @@ impl RunFile {
 }
 
 impl MethodSection {
+    /// How visual tokens are dropped in a decoder of `layers` layers.
+    ///
+    /// # Errors
+    /// Settings that no decoder of that depth can have.
+    pub fn pruning_for(&self, layers: usize) -> std::result::Result<Option<Pruning>, PruneError> {
+        let pruning = match (&self.pruning_settings, self.pruning) {
+            (Some(settings), _) => settings.clone(),
+            (None, Some(choice)) => choice.settings(layers)?,
+            (None, None) => return Ok(None),
+        };
+        pruning.check_for(layers)?;
+        Ok(Some(pruning))
+    }
+
     fn problems(&self, found: &mut Vec<String>) {
-        let Some(pixels) = self.pixels else { return };
         let name = &self.name;
+        if self.pruning.is_some() && self.pruning_settings.is_some() {
+            found.push(format!(
+                "method `{name}`: `pruning` and `pruning_settings` are both given; the second has everything in it"
+            ));
+        }
+        if let Some(Err(error)) = self.pruning_settings.as_ref().map(Pruning::check) {
+            found.push(format!("method `{name}`: `pruning_settings`: {error}"));
+        }
+        let Some(pixels) = self.pixels else { return };
         if !(pixels > 0.0 && pixels <= 1.0) {
             found.push(format!("method `{name}`: `pixels` is {pixels}, expected a share above 0, at most 1"));
         }
@@ -321,6 +351,31 @@ mod tests {
             "draws nothing",
         ] {
             assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+
+    #[test]
+    fn pruning_is_a_name_with_a_share_or_settings_and_goes_with_every_mode() {
+        let method = |more: &str| {
+            let text = GOOD.replace("mode = 'full'", &format!("mode = 'adaptive'\n{more}"));
+            RunFile::from_toml(&text, Path::new("eval.toml")).map(|run| run.methods[0].clone())
+        };
+        assert_eq!(method("").unwrap().pruning_for(4), Ok(None));
+        let half = method("pruning = 'uniform:0.5'").unwrap();
+        let written = method("pruning_settings = { method = 'uniform', keep = 0.5 }").unwrap();
+        assert_eq!(half.pruning_for(4), written.pruning_for(4));
+        assert!(half.pruning_for(4).unwrap().is_some());
+        assert!(method("pruning = 'fastv'").unwrap().pruning_for(1).is_err());
+        for (more, words) in [
+            ("pruning = 'fast'", "`fast` is no pruning method"),
+            (
+                "pruning_settings = { method = 'uniform', keep = 1.5 }",
+                "method `full`: `pruning_settings`: `uniform`: `keep` is 1.5",
+            ),
+            ("pruning = 'fastv'\npruning_settings = { method = 'uniform', keep = 0.5 }", "are both given"),
+        ] {
+            let message = method(more).unwrap_err().to_string();
+            assert!(message.contains(words), "{message}");
         }
     }
 

@@ -89,9 +89,9 @@ pub struct Ledger {
     pub prefilled_tokens: u64,
     /// Prompt tokens whose keys and values were reused.
     pub reused_tokens: u64,
-    /// Floating-point operations, counted; see [`flops`](super::flops).
+    /// Floating-point operations, counted by the engine.
     pub flops: f64,
-    /// The same of its prompts alone, by the formula of papers on pruning; see [`flops::by_formula`](super::flops::by_formula).
+    /// The same of its prompts alone, by the formula of papers on pruning; see [`visionthink_prune::paper_flops`].
     pub flops_by_formula: f64,
 }
 
