@@ -18,6 +18,7 @@ mod entering;
 mod error;
 mod image_cache;
 mod ledger;
+mod load;
 mod model_folder;
 mod picture;
 mod prefill;
@@ -32,8 +33,9 @@ mod sequence;
 
 pub use backend::{Backend, Counters, Event, Past, SequenceId, TurnId, TurnLedger, TurnReply, TurnRequest, TurnTiming};
 pub use cancel::CancelToken;
-pub use engine::{EmbeddedEngine, EngineOptions, Load};
+pub use engine::{EmbeddedEngine, EngineOptions};
 pub use error::EngineError;
+pub use load::Load;
 pub use model_folder::{GenerationConfig, ModelFolder};
 pub use picture::Picture;
 pub use rollout::{Rollout, RolloutEvent, RolloutTiming, Task, Usage, run};

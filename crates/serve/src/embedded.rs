@@ -9,6 +9,7 @@ mod logprobs;
 mod settings;
 mod stop;
 mod talk;
+mod turn;
 mod wishes;
 mod worker;
 
@@ -21,7 +22,7 @@ use visionthink_image::Views;
 use visionthink_protocol::{Conversation, Limits, Mode, Profile, Rules, Setup};
 
 use crate::api::{ApiError, ChatRequest, Completion};
-use crate::budget::affordable;
+use crate::budget::{affordable, unsupported};
 use crate::engine::Sink;
 use crate::error::ServeError;
 use crate::images::Images;
@@ -120,6 +121,9 @@ impl Embedded {
         let pictures = self.pictures(request).await?;
         let costs: Vec<Views> = pictures.iter().map(|picture| *picture.costs()).collect();
         let mode = affordable(request, Some(&costs), request.vision.mode.unwrap_or(self.mode))?;
+        if mode == Mode::Adaptive && self.profile.tool.is_none() && !costs.is_empty() {
+            return Err(unsupported("visionthink.mode", "the model of this server knows no tool; use `full` or `low`"));
+        }
         let setup = self.setup(request, mode, &pictures);
         let most = (setup.limits, costs.iter().map(|cost| cost.full.tokens).sum());
         let begun = self.begin(setup, request, sampling, pictures).await?;
@@ -140,8 +144,7 @@ impl Embedded {
     async fn pictures(&self, request: &ChatRequest) -> Result<Vec<Arc<Picture>>, ApiError> {
         let Some(first) = request.messages.images.first() else { return Ok(Vec::new()) };
         let Some(processor) = &self.folder.processor else {
-            let reason = "the model of this server takes text only".to_owned();
-            return Err(ApiError::Unsupported { path: first.path.clone(), reason });
+            return Err(unsupported(&first.path, "the model of this server takes text only"));
         };
         let loads = request.messages.images.iter().map(|image| async move {
             let picture = async { self.images.load(&image.url).await?.decoded(processor).await };

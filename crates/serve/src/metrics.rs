@@ -221,7 +221,28 @@ fn read(counter: &AtomicU64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use visionthink_engine::{Counters, Load};
+
     use super::*;
+
+    #[test]
+    fn what_does_the_work_is_counted_and_nothing_else() {
+        let load = Load { running: 3, waiting: 2, parked: 1, tokens: 70, prefix_tokens: 40 };
+        let counters = Counters { prefilled_tokens: 9, reused_tokens: 8, ..Counters::default() };
+        let work = Work::Embedded(EngineCounts { counters, load });
+        let text = Metrics::default().text(Gauges { work, ..Gauges::default() });
+        for line in [
+            "visionthink_engine_running 3",
+            "visionthink_engine_waiting 2",
+            "visionthink_engine_held_tokens 70",
+            "visionthink_engine_prefix_tokens 40",
+            "visionthink_engine_prefilled_tokens_total 9",
+            "visionthink_engine_reused_tokens_total 8",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("upstream"), "{text}");
+    }
 
     #[test]
     fn buckets_hold_all_that_was_faster() {

@@ -76,7 +76,7 @@ pub struct SampleReport {
     pub turns: usize,
     /// The views that were shown, in order.
     pub views: Vec<View>,
-    /// Tokens of these views, where the operator has told the server what images cost.
+    /// Tokens of these views, where the server knows what images cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_tokens: Option<usize>,
     /// Tokens the images take in full, likewise.
@@ -97,10 +97,10 @@ pub struct TurnReport {
     pub turn: DialogueTurn,
     /// Token counts of this turn.
     pub usage: Usage,
-    /// Ids of the prompt, images expanded, where the upstream server gives them. Clients are not told: it is in no message.
+    /// Ids of the prompt, images expanded, where the engine gives them. Clients are not told: it is in no message.
     #[serde(skip)]
     pub prompt_token_ids: Vec<u32>,
-    /// Ids of the reply, where the upstream server gives them.
+    /// Ids of the reply, where the engine gives them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub token_ids: Vec<u32>,
 }

@@ -7,7 +7,8 @@ use visionthink_image::Views;
 use visionthink_protocol::{Conversation, DialogueTurn, ReplySplitter, Tokenizer};
 
 use super::stop::{StopCut, cut};
-use super::worker::{Heard, Held, Turn, Worker};
+use super::turn::{Heard, Held, Turn};
+use super::worker::Worker;
 use super::{beside, failed, logprobs};
 use crate::api::{ApiError, ChatRequest, Sample, TurnReport, Usage, finish_word};
 use crate::looked::Looked;
@@ -33,11 +34,11 @@ impl Talk<'_> {
         let mut turns = Vec::new();
         let last = loop {
             voice.begin_turn(conversation.images()).await?;
-            let (reply, held) = self.hear(turn, conversation.is_last_turn(), &mut voice).await?;
+            let (reply, held) = self.hear(turn, &conversation, &mut voice).await?;
             let prompt = conversation.ids().to_vec();
             conversation.push_reply(&reply.ids, reply.finish_reason)?;
             turns.extend(report(&conversation, prompt, &reply));
-            match self.go_on(&mut conversation, held).await? {
+            match self.go_on(&conversation, held).await? {
                 Some(next) => turn = next,
                 None => break reply,
             }
@@ -61,12 +62,12 @@ impl Talk<'_> {
     async fn hear(
         &self,
         mut turn: Turn,
-        is_last: bool,
+        conversation: &Conversation,
         voice: &mut Voice<'_>,
     ) -> Result<(Box<TurnReply>, Held), ApiError> {
         let mut text = self.tokenizer.decode_stream(true);
         let mut stop = StopCut::new(&self.task.stop_texts);
-        let mut splitter = ReplySplitter::default();
+        let (mut splitter, is_last) = (ReplySplitter::default(), conversation.is_last_turn());
         let ended = loop {
             match turn.next().await? {
                 Heard::Token(id) => voice.tell(splitter.push(&stop.push(&text.push(id))), is_last).await?,
@@ -81,7 +82,7 @@ impl Talk<'_> {
     }
 
     /// Submits the next turn where there is one.
-    async fn go_on(&self, conversation: &mut Conversation, held: Held) -> Result<Option<Turn>, ApiError> {
+    async fn go_on(&self, conversation: &Conversation, held: Held) -> Result<Option<Turn>, ApiError> {
         if conversation.finish_reason().is_some() {
             return Ok(None);
         }

@@ -10,78 +10,21 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use visionthink_engine::{
-    Backend, Counters, EmbeddedEngine, EngineError, Event, Load, SequenceId, TurnId, TurnReply, TurnRequest,
+    Backend, Counters, EmbeddedEngine, EngineError, Event, Load, SequenceId, TurnId, TurnRequest,
 };
 
+use super::turn::{Heard, Held, Turn, gone};
 use crate::api::ApiError;
 
 /// When a client that came before the model may try again.
 const LOADING: Duration = Duration::from_secs(2);
 
 /// What is asked of the thread.
-enum Command {
+pub(super) enum Command {
     /// A turn for each listener, all from one prompt.
     Submit { request: Box<TurnRequest>, listeners: Vec<mpsc::UnboundedSender<Heard>> },
     /// Nobody goes on from this sequence.
     Release(SequenceId),
-}
-
-/// What is heard of a turn.
-#[derive(Debug)]
-pub(super) enum Heard {
-    /// A token was sampled.
-    Token(u32),
-    /// It has ended.
-    Finished(Box<TurnReply>, Held),
-    /// It could not be generated.
-    Failed(String),
-}
-
-/// A sequence that a further turn can go on from; dropping it gives it back.
-#[derive(Debug)]
-pub(super) struct Held {
-    id: SequenceId,
-    commands: Weak<Sender<Command>>,
-}
-
-impl Held {
-    pub(super) fn id(&self) -> SequenceId {
-        self.id
-    }
-
-    /// Leaves the sequence to the turn that goes on from it.
-    fn hand_over(mut self) {
-        self.commands = Weak::new();
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(commands) = self.commands.upgrade() {
-            // Where the thread has ended, so has everything it held.
-            let _ = commands.send(Command::Release(self.id));
-        }
-    }
-}
-
-/// A turn in flight; dropping it cancels the turn.
-#[derive(Debug)]
-pub(super) struct Turn {
-    heard: mpsc::UnboundedReceiver<Heard>,
-}
-
-impl Turn {
-    /// What happens next.
-    ///
-    /// # Errors
-    /// [`ApiError::EngineFailed`].
-    pub(super) async fn next(&mut self) -> Result<Heard, ApiError> {
-        match self.heard.recv().await {
-            Some(Heard::Failed(reason)) => Err(ApiError::EngineFailed { reason }),
-            Some(heard) => Ok(heard),
-            None => Err(gone()),
-        }
-    }
 }
 
 /// Where the engine stands.
@@ -173,7 +116,7 @@ impl Worker {
         let (listeners, turns) = (0..samples)
             .map(|_| {
                 let (listener, heard) = mpsc::unbounded_channel();
-                (listener, Turn { heard })
+                (listener, Turn::new(heard))
             })
             .unzip();
         self.commands.send(Command::Submit { request: Box::new(request), listeners }).map_err(|_| gone())?;
@@ -222,8 +165,16 @@ impl Desk {
             for (turn, _) in self.listeners.iter().filter(|(_, listener)| listener.is_closed()) {
                 self.engine.cancel(*turn);
             }
-            for event in self.engine.step()? {
-                self.tell(event);
+            match self.engine.step() {
+                Ok(events) => events.into_iter().for_each(|event| self.tell(event)),
+                Err(error) => {
+                    let reason = chain(&error);
+                    for (_, listener) in self.listeners.drain() {
+                        // Nobody needs to be told who has left.
+                        let _ = listener.send(Heard::Failed(reason.clone()));
+                    }
+                    return Err(error);
+                }
             }
             self.publish();
         }
@@ -266,7 +217,7 @@ impl Desk {
                 }
             }
             Event::Finished { turn, reply } => {
-                let held = Held { id: reply.sequence, commands: self.back.clone() };
+                let held = Held::new(reply.sequence, self.back.clone());
                 if let Some(listener) = self.listeners.remove(&turn) {
                     let _ = listener.send(Heard::Finished(Box::new(reply), held));
                 }
@@ -283,10 +234,6 @@ impl Desk {
         let counts = EngineCounts { counters: *self.engine.counters(), load: self.engine.load() };
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
-}
-
-fn gone() -> ApiError {
-    ApiError::EngineFailed { reason: "it has ended".to_owned() }
 }
 
 /// An error with its causes, on one line.

@@ -1,4 +1,5 @@
 //! The server with a model in its own process: the embedded one, which looks, and a random one, which talks for ever.
+//! What happens when there are many requests, or their clients leave, is in `crowded`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ fn folder(name: &str) -> ModelFolder {
     ModelFolder::open(&root.join::<PathBuf>(name.into())).unwrap()
 }
 
-fn micro_folder() -> ModelFolder {
+pub(crate) fn micro_folder() -> ModelFolder {
     folder("assets/micro")
 }
 
@@ -35,24 +36,24 @@ fn local(folder: ModelFolder) -> LocalModel {
     LocalModel { folder, load: Box::new(load) }
 }
 
-fn config(change: impl FnOnce(&mut ServeConfig)) -> ServeConfig {
+pub(crate) fn config(change: impl FnOnce(&mut ServeConfig)) -> ServeConfig {
     let mut config = ServeConfig::local("micro", ProfileName::Compact);
     change(&mut config);
     config
 }
 
-async fn server(folder: ModelFolder, change: impl FnOnce(&mut ServeConfig)) -> Arc<AppState> {
+pub(crate) async fn server(folder: ModelFolder, change: impl FnOnce(&mut ServeConfig)) -> Arc<AppState> {
     let state = embedded_state(&config(change), local(folder)).unwrap();
     until("the model is loaded", async || get(&state, "/ready").await.status == 200).await;
     state
 }
 
-async fn micro() -> Arc<AppState> {
+pub(crate) async fn micro() -> Arc<AppState> {
     server(micro_folder(), |_| {}).await
 }
 
 /// A model with random weights: it has nothing to say, and says it up to the bound.
-async fn random(change: impl FnOnce(&mut ServeConfig)) -> Arc<AppState> {
+pub(crate) async fn random(change: impl FnOnce(&mut ServeConfig)) -> Arc<AppState> {
     server(folder("fixtures/models/qwen2_5_vl-a"), |config| {
         config.mode = Mode::Full;
         change(config);
@@ -60,7 +61,7 @@ async fn random(change: impl FnOnce(&mut ServeConfig)) -> Arc<AppState> {
     .await
 }
 
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     for _ in 0..3000 {
         if holds().await {
             return;
@@ -70,32 +71,32 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     panic!("waited in vain until {what}");
 }
 
-fn counts(state: &AppState) -> EngineCounts {
+pub(crate) fn counts(state: &AppState) -> EngineCounts {
     let Engine::Embedded(embedded) = &state.engine else { panic!("no model here") };
     embedded.counts()
 }
 
 /// What it holds of open conversations.
-fn held(state: &AppState) -> Load {
+pub(crate) fn held(state: &AppState) -> Load {
     Load { prefix_tokens: 0, ..counts(state).load }
 }
 
-fn body(image: &RgbImage, question: &str, extra: Value) -> Value {
+pub(crate) fn body(image: &RgbImage, question: &str, extra: Value) -> Value {
     let url = data_url(&image.encode_png().unwrap());
     let content = json!([{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": question}]);
     with(json!({"model": "micro", "messages": [{"role": "user", "content": content}]}), extra)
 }
 
-fn with(mut body: Value, extra: Value) -> Value {
+pub(crate) fn with(mut body: Value, extra: Value) -> Value {
     body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     body
 }
 
-fn some_body(extra: Value) -> Value {
+pub(crate) fn some_body(extra: Value) -> Value {
     body(&visionthink_image::decode(&picture(112, 56), &Default::default()).unwrap(), "What?", extra)
 }
 
-fn questions() -> Vec<(RgbImage, Asked)> {
+pub(crate) fn questions() -> Vec<(RgbImage, Asked)> {
     let draw = |family| (0..6).map(move |index| draw_one(family, Split::Test, 11, index));
     Family::ALL.into_iter().flat_map(draw).collect()
 }
@@ -111,7 +112,7 @@ fn content(reply: &Reply) -> String {
 }
 
 /// The answer of the rollout loop, as `visionthink ask` has it.
-fn rolled_out(
+pub(crate) fn rolled_out(
     folder: &ModelFolder,
     questions: &[(RgbImage, Asked)],
     sampling: impl Fn(usize) -> Sampling,
@@ -334,6 +335,24 @@ async fn what_the_model_cannot_do_is_refused_by_its_name() {
 }
 
 #[tokio::test]
+async fn a_model_without_the_tool_looks_as_it_is_told_and_not_adaptively() {
+    let state = random(|config| config.profile = ProfileName::General).await;
+    let reply = ask(&state, &some_body(json!({"visionthink": {"mode": "adaptive"}}))).await;
+    assert_eq!((reply.status, &reply.json()["error"]["param"]), (400, &json!("visionthink.mode")), "{}", reply.text);
+    let reply = ask(&state, &some_body(json!({"visionthink": {"mode": "low"}, "max_tokens": 2}))).await;
+    assert_eq!(reply.json()["visionthink"]["samples"][0]["decision"], "none", "{}", reply.text);
+}
+
+#[tokio::test]
+async fn a_run_file_for_a_model_makes_no_gateway() {
+    let Err(ServeError::Settings { problems }) = visionthink_serve::state(&config(|_| {})) else { panic!("a gateway") };
+    assert!(problems[0].contains("`engine`"), "{problems:?}");
+    let text = "model = \"m\"\nprofile = \"compact\"\nmode = \"full\"\n[[upstream]]\nurl = \"http://127.0.0.1:1/v1\"\n";
+    let gateway: ServeConfig = toml::from_str(text).unwrap();
+    assert!(matches!(embedded_state(&gateway, local(micro_folder())), Err(ServeError::Settings { .. })));
+}
+
+#[tokio::test]
 async fn a_budget_takes_the_tool_away() {
     let state = micro().await;
     let [(image, asked), _] = hard_and_easy();
@@ -341,85 +360,6 @@ async fn a_budget_takes_the_tool_away() {
     let modes = [ask(&state, &budget(20)).await.json(), ask(&state, &budget(19)).await.json()]
         .map(|reply| reply["visionthink"]["mode"].clone());
     assert_eq!(modes, ["adaptive", "low"]);
-}
-
-#[tokio::test]
-async fn work_whose_client_has_left_ends_and_gives_back_what_it_held() {
-    let state = random(|config| config.schedule.max_rows = 2).await;
-    let mut clients = Vec::new();
-    for stream in [false, true, false, true] {
-        let (state, body) = (state.clone(), some_body(json!({"max_tokens": 3500, "stream": stream})));
-        clients.push(tokio::spawn(async move { ask(&state, &body).await.status }));
-    }
-    until("two run and two wait", async || (held(&state).running, held(&state).waiting) == (2, 2)).await;
-    clients.iter().for_each(tokio::task::JoinHandle::abort);
-    until("nothing is held", async || held(&state) == Load::default()).await;
-    let sampled = counts(&state).counters.sampled_tokens;
-    assert!(sampled < 4 * 3500, "{sampled} tokens were sampled for nobody");
-    let metrics = get(&state, "/metrics").await.text;
-    for line in ["requests_total{status=\"left\"} 4", "requests_in_flight 0", "engine_held_tokens 0"] {
-        assert!(metrics.contains(&format!("visionthink_{line}")), "{metrics}");
-    }
-    assert_eq!(ask(&state, &some_body(json!({"max_tokens": 2}))).await.status, 200);
-}
-
-#[tokio::test]
-async fn an_answer_that_takes_too_long_is_given_up_with_its_work() {
-    let state = random(|config| config.server.request_timeout_secs = 0.3).await;
-    let reply = ask(&state, &some_body(json!({"max_tokens": 3500, "n": 3}))).await;
-    assert_eq!((reply.status, &reply.json()["error"]["code"]), (504, &json!("timeout")), "{}", reply.text);
-    until("nothing is held", async || held(&state) == Load::default()).await;
-}
-
-#[tokio::test]
-async fn a_full_server_says_when_to_come_again() {
-    let full = random(|config| {
-        config.schedule.max_rows = 1;
-        config.schedule.max_waiting = 1;
-        config.limits.max_samples = 2;
-    })
-    .await;
-    let narrow = random(|config| config.schedule.max_held_tokens = 3000).await;
-    for (state, extra) in [(full, json!({"max_tokens": 3000, "n": 2})), (narrow, json!({"max_tokens": 2000}))] {
-        let client = {
-            let (state, body) = (state.clone(), some_body(extra));
-            tokio::spawn(async move { ask(&state, &body).await })
-        };
-        until("it runs", async || held(&state).running > 0).await;
-        let reply = ask(&state, &some_body(json!({"max_tokens": 2000}))).await;
-        assert_eq!((reply.status, reply.header("retry-after")), (429, "1"), "{}", reply.text);
-        assert_eq!(reply.json()["error"]["type"], "rate_limit_error");
-        client.abort();
-        until("it is given up", async || held(&state) == Load::default()).await;
-        assert_eq!(ask(&state, &some_body(json!({"max_tokens": 2}))).await.status, 200);
-    }
-}
-
-#[tokio::test]
-async fn what_would_never_fit_is_refused_for_good() {
-    let state = random(|config| config.schedule.max_held_tokens = 3000).await;
-    let reply = ask(&state, &some_body(json!({"max_tokens": 3500}))).await;
-    assert_eq!((reply.status, &reply.json()["error"]["param"]), (400, &json!("max_tokens")), "{}", reply.text);
-    assert!(reply.text.contains("this server holds 3000"), "{}", reply.text);
-}
-
-#[tokio::test]
-async fn a_short_request_is_answered_while_a_long_one_holds_the_only_row() {
-    let state = random(|config| {
-        config.schedule.max_rows = 1;
-        config.schedule.tokens_before_pause = 16;
-    })
-    .await;
-    let long = {
-        let (state, body) = (state.clone(), some_body(json!({"max_tokens": 3500})));
-        tokio::spawn(async move { ask(&state, &body).await })
-    };
-    until("it runs", async || held(&state).running == 1).await;
-    for _ in 0..3 {
-        assert_eq!(ask(&state, &some_body(json!({"max_tokens": 4}))).await.status, 200);
-    }
-    assert!(!long.is_finished(), "the long request went first");
-    long.abort();
 }
 
 #[tokio::test]

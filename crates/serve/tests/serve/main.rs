@@ -6,6 +6,7 @@ mod answers;
 #[cfg(unix)]
 mod chromium;
 mod connections;
+mod crowded;
 mod description;
 mod embedded;
 mod fetching;
