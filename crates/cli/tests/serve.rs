@@ -184,8 +184,8 @@ fn another_server_completes_requests_as_they_are_and_a_second_run_asks_only_what
 fn drawn(folder: &std::path::Path) -> Vec<(std::path::PathBuf, String)> {
     let made = program(&["synth", "--out", folder.to_str().unwrap(), "--split", "test", "--n", "6"]).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let rows = fs_err::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let rows = rows.filter(|path| path.extension().is_some_and(|kind| kind == "jsonl")).next().unwrap();
+    let mut files = fs_err::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let rows = files.find(|path| path.extension().is_some_and(|kind| kind == "jsonl")).unwrap();
     let rows = fs_err::read_to_string(rows).unwrap();
     let row = |line: &str| {
         let row: Value = serde_json::from_str(line).unwrap();

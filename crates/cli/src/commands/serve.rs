@@ -25,12 +25,11 @@ use crate::output;
 const MODEL: &str = "micro";
 
 pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
-    let mut config = match &arguments.config {
-        Some(file) => ServeConfig::from_file(file).map_err(|error| refused(file, &error))?,
-        None => {
-            let profile = model::profile(&ModelSource::Micro.folder()?, None)?;
-            ServeConfig::local(MODEL, profile.name.parse()?)
-        }
+    let mut config = if let Some(file) = &arguments.config {
+        ServeConfig::from_file(file).map_err(|error| refused(file, &error))?
+    } else {
+        let profile = model::profile(&ModelSource::Micro.folder()?, None)?;
+        ServeConfig::local(MODEL, profile.name.parse()?)
     };
     if let Some(address) = arguments.listen {
         config.server.listen = address;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use visionthink_data::world::{Asked, Family, Split, draw_one};
 use visionthink_engine::{CancelToken, EngineOptions, Load, ModelFolder, Picture, Sampling, Task, run};
-use visionthink_image::RgbImage;
+use visionthink_image::{DecodeOptions, RgbImage, decode};
 use visionthink_model::LoadOptions;
 use visionthink_protocol::{Conversation, Limits, Mode, Profile, ProfileName, Rules, Setup};
 use visionthink_serve::embedded::{EngineCounts, LocalModel};
@@ -93,7 +93,7 @@ pub(crate) fn with(mut body: Value, extra: Value) -> Value {
 }
 
 pub(crate) fn some_body(extra: Value) -> Value {
-    body(&visionthink_image::decode(&picture(112, 56), &Default::default()).unwrap(), "What?", extra)
+    body(&decode(&picture(112, 56), &DecodeOptions::default()).unwrap(), "What?", extra)
 }
 
 pub(crate) fn questions() -> Vec<(RgbImage, Asked)> {
