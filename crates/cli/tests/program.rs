@@ -50,6 +50,29 @@ fn ask_prints_the_object_of_the_contract() {
 }
 
 #[test]
+fn ask_drops_visual_tokens_and_says_what_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = format!("{FIXTURES}/models/images/shapes_224x224.png");
+    let ask = |pruning: &[&str]| {
+        let arguments = ["ask", "--image", &image, "--mode", "full", "--device", "cpu", "--json", "What shape is red?"];
+        serde_json::from_str::<Value>(&succeed(&[&arguments, pruning].concat(), folder.path())).unwrap()
+    };
+    for method in ["fastv", "sparsevlm", "visionzip", "pyramiddrop", "random", "uniform"] {
+        let ledger = ask(&["--pruning", &format!("{method}:0.5")])["ledger"].clone();
+        let kept = ledger["visual_tokens_per_layer"].as_f64().unwrap() / 64.0;
+        assert!((kept - 0.5).abs() < 0.05, "{method}: {ledger}");
+        assert_eq!(ledger["patches"], 256);
+    }
+    let [mut all, mut plain] = [ask(&["--pruning", "pyramiddrop:1"]), ask(&[])];
+    assert_eq!(all["ledger"]["visual_kv_entries"], 4 * 64);
+    all.as_object_mut().unwrap().remove("ledger");
+    [&mut all, &mut plain].map(|object| object.as_object_mut().unwrap().remove("timing_ms"));
+    assert_eq!(all, plain, "a share of one is no pruning");
+    fail(&["ask", "--pruning", "fast", "hi"], folder.path(), 2, &["`fast` is no pruning method", "`fastv`"]);
+    fail(&["ask", "--pruning", "fastv:0.1", "--device", "cpu", "hi"], folder.path(), 2, &["`--pruning`", "0.250"]);
+}
+
+#[test]
 fn a_question_without_an_image_is_answered_as_text() {
     let folder = tempfile::tempdir().unwrap();
     let said = succeed(

@@ -85,7 +85,7 @@ pub struct Stage {
 /// Variant: the authors' port to Qwen2.5-VL: scores and keys of the last block of the tower that sees whole images, the cut
 /// behind the merger, a contextual token in the place of its target. Several images are scored apart, as its eager path does.
 ///
-/// Source: arXiv 2412.04467, section 3.2.
+/// Source: arXiv 2412.04467, section 3.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VisionZip {

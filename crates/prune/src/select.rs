@@ -21,7 +21,7 @@ pub(crate) fn ranked(scores: &[f32]) -> Vec<usize> {
 
 /// SparseVLM's raters: the words whose relevance is above the mean of all; all of them where none is, as with equal ones.
 ///
-/// Source: arXiv 2410.04417, equation 3.
+/// Source: arXiv 2410.04417, section 3.2.
 pub fn raters(relevance: &[f32]) -> Vec<usize> {
     let mean = relevance.iter().map(|value| f64::from(*value)).sum::<f64>() / relevance.len().max(1) as f64;
     let above: Vec<usize> = (0..relevance.len()).filter(|word| f64::from(relevance[*word]) > mean).collect();

@@ -28,7 +28,7 @@ pub struct Contextual {
 /// # Panics
 /// The keys are not one row a score.
 ///
-/// Source: arXiv 2412.04467, section 3.2.
+/// Source: arXiv 2412.04467, section 3.
 pub fn visionzip(scores: &[f32], keys: &[f32], [dominant, contextual]: [usize; 2]) -> Zipped {
     let tokens = scores.len();
     let mut kept = top(scores, dominant);

@@ -34,28 +34,7 @@ impl Line {
     pub(super) fn positions(&self, all: &MropePositions) -> MropePositions {
         all.select(&self.tokens.iter().map(|token| token.place).collect::<Vec<_>>())
     }
-}
 
-/// Which tokens of a line stay, and which of the others come back as clusters.
-pub(super) struct Choice {
-    pub(super) kept: Vec<usize>,
-    pub(super) recycled: Vec<usize>,
-}
-
-impl Choice {
-    pub(super) fn new(line: &Line, scores: &[f32], wanted: Survivors) -> Self {
-        let visual = line.visual();
-        let best = |from: &[usize], count: usize| -> Vec<usize> {
-            let scores: Vec<f32> = from.iter().map(|token| scores[*token]).collect();
-            top(&scores, count).into_iter().map(|index| from[index]).collect()
-        };
-        let kept = best(&visual, wanted.kept);
-        let dropped: Vec<usize> = visual.iter().copied().filter(|token| kept.binary_search(token).is_err()).collect();
-        Self { recycled: best(&dropped, wanted.recycled), kept }
-    }
-}
-
-impl Line {
     /// Goes on with the text, the kept visual tokens and, behind the last place of a visual token, the clusters. Returns where the
     /// hidden states of its tokens are: token i of old is `first + i`, cluster i is `made + i`.
     pub(super) fn replace(&mut self, kept: &[usize], centres: &[usize], first: usize, made: usize) -> Vec<i64> {
@@ -74,6 +53,28 @@ impl Line {
         }
         self.tokens = tokens;
         index
+    }
+}
+
+/// Which tokens of a line stay, and which of the others come back as clusters.
+pub(super) struct Choice {
+    pub(super) kept: Vec<usize>,
+    pub(super) recycled: Vec<usize>,
+}
+
+impl Choice {
+    pub(super) fn new(line: &Line, scores: &[f32], wanted: Survivors) -> Self {
+        let visual = line.visual();
+        // What comes next is said behind the last token, so it stays even where a prompt ends with an image.
+        let last = line.tokens.len() - 1;
+        let score = |token: &usize| if *token == last { f32::INFINITY } else { scores[*token] };
+        let best = |from: &[usize], count: usize| -> Vec<usize> {
+            let scores: Vec<f32> = from.iter().map(score).collect();
+            top(&scores, count).into_iter().map(|index| from[index]).collect()
+        };
+        let kept = best(&visual, wanted.kept);
+        let dropped: Vec<usize> = visual.iter().copied().filter(|token| kept.binary_search(token).is_err()).collect();
+        Self { recycled: best(&dropped, wanted.recycled), kept }
     }
 }
 
@@ -115,7 +116,7 @@ pub(super) fn lines(
 ///
 /// Shapes: `embeds` [T, C] -> [words].
 ///
-/// Source: SparseVLM (arXiv 2410.04417), equation 3, over input embeddings as its repository does.
+/// Source: SparseVLM (arXiv 2410.04417), section 3.2, over input embeddings as its repository does.
 fn relevance(embeds: Tensor<2>, visual: &[i64], words: usize) -> Result<Vec<f32>, ModelError> {
     let tokens = embeds.dims()[0];
     let embeds = embeds.cast(DType::F32);

@@ -16,7 +16,7 @@ use crate::rope::RopeTable;
 /// What the rows of a chunk hold that may be dropped, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct PrunedChunk<'a> {
-    /// Where the tokens of each row stand.
+    /// Where the tokens of each row stand; no row is empty.
     pub positions: &'a [MropePositions],
     /// The places of each row's visual tokens, ascending, counted from the first token of the row.
     pub visual: &'a [Vec<usize>],

@@ -28,7 +28,7 @@ impl Model {
     /// As [`Model::encode_images`]; [`ModelError::Prune`], [`ModelError::NoWholeImageBlock`]; a device that fails while scores are
     /// read.
     ///
-    /// Source: arXiv 2412.04467, section 3.2; see [`VisionZip`] for the variant.
+    /// Source: arXiv 2412.04467, section 3; see [`VisionZip`] for the variant.
     pub fn encode_images_zipped(
         &self,
         pixel_values: Tensor<2>,

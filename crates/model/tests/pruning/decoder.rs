@@ -192,6 +192,25 @@ fn a_reply_behind_a_cut_can_be_forgotten_again() {
 }
 
 #[test]
+fn the_last_token_stays_even_where_a_prompt_ends_with_an_image() {
+    let model = model();
+    let whole = chunk(&model, &mut PositionCursor::new(), &[grid(8, 12)], 2);
+    let length = whole.visual.last().unwrap() + 1;
+    let prompt = Chunk {
+        embeds: whole.embeds.narrow(0, 0, length),
+        positions: whole.positions.select(&(0..length).collect::<Vec<_>>()),
+        visual: whole.visual,
+    };
+    for pruning in methods() {
+        let (_, found) = forward(&model, &[&prompt], Some(&pruning), &mut model.new_cache(1));
+        assert_eq!(found[0].cuts.len(), pruning.stages().len());
+        for cut in &found[0].cuts {
+            assert_eq!(cut.kept.last(), Some(&(length - 1)), "{pruning:?}");
+        }
+    }
+}
+
+#[test]
 fn settings_that_the_decoder_cannot_follow_are_refused() {
     let model = model();
     let prompt = chunk(&model, &mut PositionCursor::new(), &[grid(4, 4)], 1);

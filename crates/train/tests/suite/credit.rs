@@ -31,20 +31,8 @@ fn rollout(picture: &Picture, replies: &[&str]) -> (Rollout, Vec<usize>) {
         lengths.push(ids.len());
         conversation.push_reply(&ids, FinishReason::Stop).unwrap();
     }
-    let (usage, timing) = (Usage::default(), RolloutTiming::default());
-    (
-        Rollout {
-            task: 0,
-            sample: 0,
-            conversation,
-            logprobs: Vec::new(),
-            usage,
-            ledger: TurnLedger::default(),
-            timing,
-            error: None,
-        },
-        lengths,
-    )
+    let (usage, ledger, timing) = (Usage::default(), TurnLedger::default(), RolloutTiming::default());
+    (Rollout { task: 0, sample: 0, conversation, logprobs: Vec::new(), usage, ledger, timing, error: None }, lengths)
 }
 
 #[test]
