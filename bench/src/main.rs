@@ -28,6 +28,7 @@ const USAGE: &str = "\
 usage: visionthink-bench run CHECKPOINT OUT     measure a checkpoint; OUT gets `workload.json` and `visionthink.json`
        visionthink-bench rl ROOT OUT            measure a step of GRPO as the repository in ROOT ships it; OUT as for `run`
        visionthink-bench gateway PROGRAM OUT    measure what `PROGRAM serve` adds to the server behind it; OUT as for `run`
+       visionthink-bench embedded PROGRAM OUT   measure the embedded model behind `PROGRAM serve`
        visionthink-bench soak PROGRAM OUT MINUTES
                                                 load with faults on both sides of `PROGRAM serve`; fails where a request is lost
        visionthink-bench make FOLDER            write the random 0.15 B checkpoint; nothing is done where it is
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         [command, checkpoint, out] if command == Path::new("run") => run(checkpoint, out),
         [command, root, out] if command == Path::new("rl") => rl::run(root, out),
         [command, program, out] if command == Path::new("gateway") => serve::gateway(program, out),
+        [command, program, out] if command == Path::new("embedded") => serve::embedded::measure(program, out),
         [command, program, out, minutes] if command == Path::new("soak") => soak(program, out, minutes),
         [command, folder] if command == Path::new("make") => checkpoint::make(folder),
         [command, checkpoint, out] if command == Path::new("save") => saved::save(checkpoint, out, None),

@@ -23,8 +23,7 @@ pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<()> {
             continue;
         }
         if *name == "serve" {
-            let server = program.with_file_name("visionthink");
-            succeed(Command::new(&program).arg("gateway").arg(server).arg(&out))?;
+            serve(workspace, &program, &out)?;
             continue;
         }
         let checkpoint = match *name {
@@ -41,6 +40,27 @@ pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<()> {
         beside(workspace, "transformers_bench", &out)?;
     }
     Ok(())
+}
+
+/// The gateway, the embedded model behind the server, and the same model in a plain loop of transformers.
+fn serve(workspace: &Workspace, program: &Path, out: &Path) -> Result<()> {
+    let server = program.with_file_name("visionthink");
+    succeed(Command::new(program).arg("gateway").arg(&server).arg(out))?;
+    succeed(Command::new(program).arg("embedded").arg(&server).arg(out))?;
+    if !peers::python(workspace).is_file() {
+        println!("for a peer beside it: `cargo xtask peers`, once");
+        return Ok(());
+    }
+    let questions = out.join("questions");
+    if !questions.exists() {
+        let mut synth = Command::new(&server);
+        synth.arg("synth").arg("--out").arg(&questions).args(["--split", "test", "--n", "60", "--seed", "4"]);
+        succeed(&mut synth)?;
+    }
+    let checkpoint = workspace.root.join("assets/micro");
+    let [asked, found] = [questions.join("test.jsonl"), out.join("transformers_loop.json")];
+    println!("transformers in a plain loop, the full image, one question after the other");
+    peers::run_script(workspace, "transformers_loop", &[checkpoint.as_ref(), asked.as_ref(), found.as_ref()])
 }
 
 /// `cargo xtask soak MINUTES`: the server under load with faults.

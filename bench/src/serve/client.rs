@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client as Pooled;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -41,6 +41,20 @@ impl Client {
             pooled: Pooled::builder(TokioExecutor::new()).build(connector),
             address: format!("{base}/chat/completions"),
         }
+    }
+
+    /// Waits until `/ready` says so.
+    pub(crate) async fn wait_until_ready(&self, base: &str) -> Result<()> {
+        let address: Uri = format!("{}/ready", base.trim_end_matches("/v1")).parse()?;
+        let ready = async {
+            loop {
+                match self.pooled.get(address.clone()).await {
+                    Ok(response) if response.status().is_success() => return,
+                    _ => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, ready).await.context("the server is not ready")
     }
 
     /// Posts a body and reads the whole reply.
@@ -107,6 +121,6 @@ pub(crate) fn large_picture(index: u64) -> Result<String> {
     data_url(&RgbImage::new(SIDE, SIDE, pixels)?)
 }
 
-fn data_url(image: &RgbImage) -> Result<String> {
+pub(crate) fn data_url(image: &RgbImage) -> Result<String> {
     Ok(format!("data:image/png;base64,{}", STANDARD.encode(image.encode_png()?)))
 }

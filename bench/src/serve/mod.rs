@@ -3,6 +3,7 @@
 //! The server is a process of its own; the load and the upstream stub share this one.
 
 pub(crate) mod client;
+pub(crate) mod embedded;
 pub(crate) mod load;
 pub(crate) mod process;
 pub(crate) mod soak;
