@@ -236,14 +236,15 @@ impl EmbeddedEngine {
         let grids = self.check_images(&request.new_images)?;
         let image_tokens = self.image_tokens();
         let mut keys = Vec::new();
+        // Ids and images of the request that are in the past already.
+        let (mut known, mut shown) = (0, 0);
         if self.prefixes.is_on() {
             keys = request.new_images.iter().map(|image| self.image_cache.key(image)).collect();
             if request.past == Past::None {
                 past = self.prefixes.find(&request.new_ids, &keys, image_tokens)?;
+                (known, shown) = (past.ids.len(), past.images.len());
             }
         }
-        let (known, shown) = (past.ids.len().min(request.new_ids.len()), past.images.len().min(keys.len()));
-        let (known, shown) = if request.past == Past::None { (known, shown) } else { (0, 0) };
         let mut chunk = past.chunk(&request.new_ids[known..], &grids[shown..], image_tokens)?;
         chunk.images = keys.split_off(shown);
         let settings = Arc::new(Settings {

@@ -52,14 +52,13 @@ impl PrefixCache {
         image_tokens: ImageTokens,
     ) -> Result<Sequence, ModelError> {
         let shared = |entry: &Entry| shared((&entry.ids, &entry.images), (ids, images), image_tokens);
-        let best = (0..self.entries.len()).max_by_key(|index| shared(&self.entries[*index]).0);
-        let Some(entry) = best.map(|index| self.entries.remove(index)) else { return Ok(Sequence::default()) };
-        let (tokens, shown) = shared(&entry);
+        let found = self.entries.iter().map(shared).enumerate().max_by_key(|(_, (tokens, _))| *tokens);
+        let Some((index, (tokens, shown))) = found.filter(|(_, (tokens, _))| *tokens > 0) else {
+            return Ok(Sequence::default());
+        };
+        let entry = self.entries.remove(index);
         let mut cache = entry.cache.clone();
         self.entries.push(entry);
-        if tokens == 0 {
-            return Ok(Sequence::default());
-        }
         cache.truncate(tokens);
         Sequence::begun(ids[..tokens].to_vec(), images[..shown].to_vec(), cache, image_tokens)
     }
@@ -73,10 +72,7 @@ impl PrefixCache {
             return;
         }
         ids.truncate(prompt_tokens);
-        let (tokens, shown) = shared((&ids, &images), (&[&ids[..], &[0]].concat(), &images), image_tokens);
-        if tokens < ids.len() {
-            return;
-        }
+        let Some(shown) = images_of(&ids, &images, image_tokens) else { return };
         images.truncate(shown);
         let covers = |one: &[u32], other: &[u32]| one.len() >= other.len() && one[..other.len()] == *other;
         if self.entries.iter().any(|entry| covers(&entry.ids, &ids) && covers_images(&entry.images, &images)) {
@@ -91,6 +87,18 @@ impl PrefixCache {
         // Copied, so that the columns behind the prompt are given back.
         self.entries.push(Entry { ids, images, cache: cache.select(&[0]) });
     }
+}
+
+/// How many of the images stand in `ids`; nothing where they are not the images of all its placeholders.
+fn images_of(ids: &[u32], images: &[ImageKey], image_tokens: ImageTokens) -> Option<usize> {
+    let mut placeholders = ids.iter().filter(|id| Some(**id) == image_tokens.id).count();
+    let mut shown = 0;
+    while placeholders > 0 {
+        let (grid, _) = images.get(shown)?;
+        placeholders = placeholders.checked_sub(grid.tokens(image_tokens.merge))?;
+        shown += 1;
+    }
+    Some(shown)
 }
 
 fn covers_images(one: &[ImageKey], other: &[ImageKey]) -> bool {
@@ -147,6 +155,15 @@ mod tests {
         let (one, other) = (prompt(5), prompt(6));
         assert_eq!(common((&one, &[image(1)]), (&other, &[image(1)])), (7, 1));
         assert_eq!(common((&one, &[image(1)]), (&one, &[image(1)])), (8, 1), "one id is left to be run");
+    }
+
+    #[test]
+    fn the_images_of_a_prompt_are_those_of_its_placeholders() {
+        let images = |count| (0..count).map(image).collect::<Vec<_>>();
+        assert_eq!(images_of(&prompt(5), &images(2), IMAGES), Some(1));
+        assert_eq!(images_of(&prompt(5), &images(0), IMAGES), None);
+        assert_eq!(images_of(&prompt(5)[..4], &images(1), IMAGES), None);
+        assert_eq!(images_of(&[1, 2], &images(1), IMAGES), Some(0));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A request becomes a [`Task`]: a conversation over its images. Its samples begin as one group, whose prompt is run
 //! once, and then go their own ways, each with a sequence whose keys and values wait for the next turn. The engine is
-//! stepped by a thread of its own ([`worker`]); what a request holds there ends with the future of its answer.
+//! stepped by a thread of its own, in `worker`; what a request holds there ends with the future of its answer.
 
 mod admission;
 mod logprobs;
