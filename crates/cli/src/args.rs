@@ -12,6 +12,7 @@ use visionthink_model::Dtype;
 use visionthink_protocol::{Mode, ProfileName};
 use visionthink_prune::Choice;
 
+use crate::commands::bench::TokenPrices;
 use crate::device::DeviceChoice;
 use crate::failure::Failure;
 use crate::model::ModelSource;
@@ -34,6 +35,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Ask a question about images.
     Ask(AskArguments),
+    /// Latency, throughput and cost of a model on this machine, by size of the picture and mode.
+    Bench(BenchArguments),
     /// Validate a run file and print it resolved.
     Check(CheckArguments),
     /// Choose training data: which questions a model solves from the small image, and which only from the full one.
@@ -146,6 +149,48 @@ pub(crate) struct AskArguments {
     pub(crate) model: ModelArguments,
     /// The question.
     pub(crate) question: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// Sides of the square pictures, in pixels.
+    #[arg(long, value_delimiter = ',', default_value = "112,224", value_parser = clap::value_parser!(u32).range(28..=8192))]
+    pub(crate) sizes: Vec<u32>,
+    /// Which modes to measure.
+    #[arg(long, value_delimiter = ',', default_value = "full,low,adaptive")]
+    pub(crate) modes: Vec<Mode>,
+    /// Questions a size and mode, asked once one by one and once together.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=MOST_QUESTIONS))]
+    pub(crate) questions: u64,
+    /// Most questions in one batch.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) batch: u64,
+    /// Most tokens a turn.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) max_tokens: usize,
+    /// Seed of the pictures and questions.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// What a million tokens cost: of prompts, of prompts whose keys and values are there already, and sampled.
+    #[arg(long, value_name = "PROMPT,REUSED,SAMPLED", value_parser = prices)]
+    pub(crate) prices: Option<TokenPrices>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+}
+
+fn prices(text: &str) -> Result<TokenPrices, String> {
+    let wrong = || format!("`{text}` are no prices; expected three numbers from 0 upwards, as `0.5,0.05,1.5`");
+    let numbers: Vec<f64> = text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+    let [prompt, reused, completion] = <[f64; 3]>::try_from(numbers).map_err(|_| wrong())?;
+    let is_price = |price: f64| price.is_finite() && price >= 0.0;
+    if [prompt, reused, completion].into_iter().all(is_price) {
+        Ok(TokenPrices { prompt, reused, completion })
+    } else {
+        Err(wrong())
+    }
 }
 
 #[derive(Debug, Args)]

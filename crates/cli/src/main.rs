@@ -42,6 +42,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ask(arguments) => commands::ask::run(&arguments),
+        Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Curate(arguments) => commands::curate::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),

@@ -290,6 +290,29 @@ fn a_judge_that_cannot_be_reached_decides_nothing() {
 }
 
 #[test]
+fn a_bench_has_a_row_for_each_size_and_mode_with_what_it_costs() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments =
+        ["bench", "--device", "cpu", "--sizes", "112,168", "--questions", "3", "--prices", "1,0,2", "--json"];
+    let said: Value = serde_json::from_str(&succeed(&arguments, folder.path())).unwrap();
+    let rows = said["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 6);
+    for row in rows {
+        let number = |key: &str| row[key].as_f64().unwrap();
+        let expected = 1e-3 * (number("prompt_tokens") + 2.0 * number("completion_tokens"));
+        assert!((number("cost") - expected).abs() < 1e-9, "{row}");
+        assert!(row["latency_ms"]["p50"].as_f64().unwrap() <= row["latency_ms"]["p95"].as_f64().unwrap(), "{row}");
+        assert!(number("questions_per_second") > 0.0);
+    }
+    assert_eq!(
+        (&rows[0]["mode"], &rows[0]["visual_tokens"], &rows[0]["saved"]),
+        (&"full".into(), &16.0.into(), &0.0.into())
+    );
+    assert_eq!((&rows[4]["mode"], &rows[4]["visual_tokens"]), (&"low".into(), &9.0.into()));
+    fail(&["bench", "--prices", "1,2"], folder.path(), 2, &["`1,2` are no prices"]);
+}
+
+#[test]
 fn every_shipped_run_file_passes_check_and_what_is_not_there_is_a_warning() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut checked = Vec::new();

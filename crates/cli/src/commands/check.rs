@@ -20,7 +20,12 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
     let text = fs_err::read_to_string(file).map_err(|error| Failure::usage(error.to_string()))?;
     // A file that is no TOML is read as imitation, and says what is wrong with it.
     let sections = toml::from_str::<toml::Table>(&text).unwrap_or_default();
-    let checked = if sections.contains_key("classes") {
+    let checked = if sections.contains_key("benchmark") {
+        let run = RunFile::from_toml(&text, file).map_err(|error| Failure::usage(error.to_string()))?;
+        let missing = run.benchmarks.iter().filter_map(|benchmark| benchmark.data.as_ref());
+        let missing = missing.filter(|data| !data.exists()).map(|data| format!("`{}` is not there", data.display()));
+        Ok((toml::to_string_pretty(&run)?, missing.collect()))
+    } else if sections.contains_key("classes") {
         resolved(&text, file, CurateConfig::without_files)
     } else if sections.contains_key("rollout") {
         resolved(&text, file, GrpoConfig::without_files)

@@ -23,13 +23,13 @@ use crate::progress;
 pub(crate) fn run(arguments: &EvalRunArguments) -> anyhow::Result<()> {
     let (run, command) = read(arguments)?;
     let folder = folder(&run, arguments.shard);
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_ctrl_c(stop.clone(), "stopping; answers that are not whole are asked again")?;
     if let Some(shards) = arguments.merge {
         let shards: Vec<PathBuf> =
             (0..shards).map(|index| self::folder(&run, Some(ShardOf { index, of: shards }))).collect();
         merge(&run, &shards, &folder).map_err(refused)?;
     } else {
-        let stop = Arc::new(AtomicBool::new(false));
-        stop_on_ctrl_c(stop.clone(), "stopping; answers that are not whole are asked again")?;
         let session = ask_all(&run, arguments, &folder, &stop)?;
         tell(session);
         if stop.load(Ordering::Relaxed) {
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &EvalRunArguments) -> anyhow::Result<()> {
                 .into());
         }
     }
-    let judged = judge(&run, &folder);
+    let judged = judge(&run, &folder, &stop);
     let (records, summary) = write_reports(&folder)?;
     if let Some(page) = &arguments.page {
         write_page(page, &command, &records, &summary)?;
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &EvalRunArguments) -> anyhow::Result<()> {
         output::line(&format!("report: {}", folder.join("report.html").display()))?;
     }
     judged?;
-    whole(&summary, &command)
+    whole(&run, &summary, &command)
 }
 
 /// The run file with what the command line puts over it, and the command that goes on with it.
@@ -165,7 +165,7 @@ fn tell(session: Session) {
 }
 
 /// A run with answers that another run of the command could still bring has not succeeded.
-fn whole(summary: &Summary, command: &str) -> anyhow::Result<()> {
+fn whole(run: &RunFile, summary: &Summary, command: &str) -> anyhow::Result<()> {
     let sum = |of: fn(&visionthink_eval::run::Coverage) -> usize| {
         let cells = summary.cells.iter().filter(|cell| cell.scope.is_benchmark());
         cells.map(|cell| of(&cell.coverage)).sum::<usize>()

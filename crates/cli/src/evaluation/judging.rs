@@ -14,7 +14,7 @@ use crate::progress;
 ///
 /// # Errors
 /// A judge that cannot be asked: what it said before is written, the rest stays unjudged for another run.
-pub(crate) fn judge(run: &RunFile, folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn judge(run: &RunFile, folder: &Path, stop: &AtomicBool) -> anyhow::Result<()> {
     let judged: Vec<(&str, Benchmark)> = run
         .benchmarks
         .iter()
@@ -29,7 +29,7 @@ pub(crate) fn judge(run: &RunFile, folder: &Path) -> anyhow::Result<()> {
     let mut outcome = Ok(());
     for (benchmark, metric) in judged {
         let of: Vec<&Record> = records.iter().filter(|record| record.source.benchmark == benchmark).collect();
-        let asked = verdicts.ask(&mut judge, metric, &of, &AtomicBool::new(false), &mut |done, total| {
+        let asked = verdicts.ask(&mut judge, metric, &of, stop, &mut |done, total| {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         });

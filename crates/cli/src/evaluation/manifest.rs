@@ -48,6 +48,31 @@ pub(crate) fn write_manifest(run: &RunFile, folder: &Path, device: &str, done: O
     Ok(())
 }
 
+/// What made the answers of a run, in a line; empty where nobody wrote it down.
+pub(crate) fn machine(folder: &Path) -> String {
+    let known = fs_err::read(folder.join("manifest.json")).ok();
+    let Some(manifest) = known.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok()) else {
+        return String::new();
+    };
+    let mut machines: Vec<String> = manifest
+        .sessions
+        .iter()
+        .map(|session| {
+            let text = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
+            let hardware = &session["hardware"];
+            let [processor, device, version] =
+                [&hardware["processor"], &session["device"], &session["version"]].map(text);
+            format!(
+                "{processor}, {} cores, {} threads, device {device}, version {version}",
+                hardware["cores"], session["threads"]
+            )
+        })
+        .collect();
+    machines.dedup();
+    let commit = manifest.commit.map_or_else(String::new, |commit| format!(", commit {commit}"));
+    format!("- made by: {}{commit}\n", machines.join("; then "))
+}
+
 /// Threads that products are shared among: what the environment says, else one a core.
 fn threads() -> usize {
     let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|count| *count > 0);

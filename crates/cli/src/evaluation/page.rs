@@ -33,7 +33,7 @@ pub(crate) fn render(run: &RunRecords, summary: &Summary, folder: &Path) -> anyh
     tables::render(&mut html, &markdown(&run.run, summary));
     samples::render(&mut html, run, summary)?;
     html.push_str("<h2>Settings</h2>");
-    tables::render(&mut html, &settings(&run.run));
+    tables::render(&mut html, &settings(&run.run, folder));
     let manifest = fs_err::read_to_string(folder.join("manifest.json")).unwrap_or_default();
     let _ = write!(html, "<details><summary>manifest</summary><pre>{}</pre></details>", escape(&manifest));
     html.push_str("</body></html>\n");

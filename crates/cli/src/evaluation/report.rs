@@ -8,13 +8,14 @@ use visionthink_eval::Options;
 use visionthink_eval::run::{Record, RunFile, RunRecords, Summary, export, markdown, replace, scoring};
 use visionthink_plot::Style;
 
+use super::manifest::machine;
 use super::page::{charts, render};
 
 /// Writes `report.md`, `report.html`, `results.json` and `lmms-eval/` of a run folder, and returns its numbers.
 pub(crate) fn write_reports(folder: &Path) -> anyhow::Result<(RunRecords, Summary)> {
     let run = RunRecords::read(folder)?;
     let summary = Summary::of(&run)?;
-    let page = format!("# {}\n\n{}\n{}", run.run.run.name, settings(&run.run), markdown(&run.run, &summary));
+    let page = format!("# {}\n\n{}\n{}", run.run.run.name, settings(&run.run, folder), markdown(&run.run, &summary));
     replace(&folder.join("report.md"), page.as_bytes())?;
     replace(&folder.join("results.json"), format!("{}\n", serde_json::to_string_pretty(&summary)?).as_bytes())?;
     replace(&folder.join("report.html"), render(&run, &summary, folder)?.as_bytes())?;
@@ -36,15 +37,15 @@ pub(crate) fn write_page(file: &Path, command: &str, run: &RunRecords, summary: 
     let page = format!(
         "# Results: {}\n\nWritten by `{command}`.\n\n{}\n{pictures}{}",
         run.run.run.name,
-        settings(&run.run),
+        settings(&run.run, &run.run.folder()),
         markdown(&run.run, summary)
     );
     replace(file, page.as_bytes())?;
     Ok(())
 }
 
-/// What was asked of whom, in a few lines.
-pub(super) fn settings(run: &RunFile) -> String {
+/// What was asked of whom, and what answered, in a few lines.
+pub(super) fn settings(run: &RunFile, folder: &Path) -> String {
     let models: Vec<String> = run.models.iter().map(|model| format!("`{}` ({})", model.name, model.source)).collect();
     let methods: Vec<String> = run
         .methods
@@ -71,7 +72,7 @@ pub(super) fn settings(run: &RunFile) -> String {
     let (generation, bootstrap) = (&run.generation, &run.bootstrap);
     format!(
         "- models: {}\n- methods: {}; the first is vanilla\n- benchmarks: {}\n- at most {} tokens a reply, temperature {}, {} answers together, \
-         seed {}\n- intervals: {} %, bootstrap of {} resamples, seed {}\n",
+         seed {}\n- intervals: {} %, bootstrap of {} resamples, seed {}\n{}",
         models.join(", "),
         methods.join(", "),
         benchmarks.join(", "),
@@ -82,6 +83,7 @@ pub(super) fn settings(run: &RunFile) -> String {
         100.0 * bootstrap.level,
         bootstrap.resamples,
         bootstrap.seed,
+        machine(folder),
     )
 }
 

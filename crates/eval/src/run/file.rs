@@ -273,6 +273,12 @@ impl BenchmarkSection {
             }
             _ => {}
         }
+        if let Some(repository) = self.data.as_ref().and_then(|data| data.to_str()?.strip_prefix("hf:")) {
+            found.push(format!(
+                "benchmark `{name}`: `data` names the repository `{repository}`, expected files that are here; fetch them with \
+                 `hf download --repo-type dataset {repository} --local-dir DIR` and name DIR"
+            ));
+        }
         if let Some(Err(error)) = self.task.as_deref().map(str::parse::<Task>) {
             found.push(format!("benchmark `{name}`: {error}"));
         }
@@ -409,6 +415,8 @@ mod tests {
 
     #[test]
     fn a_data_set_needs_its_files_and_a_benchmark_one_source() {
+        let fetched = error(&GOOD.replace("'data/chartqa'", "'hf:lmms-lab/ChartQA'"));
+        assert!(fetched.contains("hf download --repo-type dataset lmms-lab/ChartQA"), "{fetched}");
         assert!(error(&GOOD.replace("data = 'data/chartqa'\n", "")).contains("has `dataset` but no `data`"));
         assert!(error(&GOOD.replace("dataset = 'chartqa'\n", "")).contains("needs either `dataset` with `data`"));
     }
