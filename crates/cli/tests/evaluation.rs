@@ -256,6 +256,33 @@ fn what_is_wrong_with_input_is_told_before_weights_are_read() {
     run.fail(&[], 2, &["`docvqa` does not score `chartqa`"]);
 }
 
+#[test]
+fn without_its_judge_a_benchmark_has_no_score_and_a_later_run_asks_the_judge_alone() {
+    let run = Run::new(
+        "[[benchmark]]\nname = \"charts\"\nmetric = \"chartqa-judge\"\ndataset = \"chartqa\"\ndata = \"drawn\"\n",
+    );
+    let drawn = Command::new(env!("CARGO_BIN_EXE_visionthink"))
+        .args(["synth", "--out", "drawn", "--split", "test", "--n", "3", "--family", "chart"])
+        .current_dir(run.0.path())
+        .output()
+        .unwrap();
+    assert!(drawn.status.success(), "{drawn:?}");
+    let said = run.succeed(&[]);
+    assert!(
+        said.contains("- charts, full: 0 of 3 scored, 3 unjudged") && said.contains("| full | no score |"),
+        "{said}"
+    );
+    let judge = "[judge.endpoint]\nkind = \"openai\"\nurl = \"http://127.0.0.1:1/v1\"\nmodel = \"m\"\n\
+                 max_unreachable = 1\nfailure_wait_secs = 0.0\n[[benchmark]]";
+    run.change("[[benchmark]]", judge);
+    run.fail(
+        &[],
+        1,
+        &["all 6 questions are answered already", "127.0.0.1:1", "answers without a verdict are unjudged"],
+    );
+    assert_eq!(run.lines("a").len(), 6);
+}
+
 fn report(folders: &[&Path]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_visionthink")).arg("report").args(folders).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));

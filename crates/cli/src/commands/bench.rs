@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use visionthink_data::world::{Family, Split, draw_one};
-use visionthink_engine::{Backend, CancelToken, EngineOptions, Picture, Rollout, Sampling, Task, run as roll_out};
+use visionthink_engine::{CancelToken, EngineOptions, Picture, Rollout, Sampling, Task, run as roll_out};
 use visionthink_image::{Arithmetic, Filter, resize};
 use visionthink_protocol::{Conversation, Decision, Limits, Mode, Profile, Rules, Setup};
 
@@ -279,7 +279,9 @@ mod tests {
     fn a_thousand_requests_cost_their_tokens_and_save_what_full_costs_more() {
         let prices = TokenPrices { prompt: 2.0, reused: 0.5, completion: 10.0 };
         let mut rows = [row(Mode::Full, 1_000.0, 0.0, 10.0), row(Mode::Adaptive, 300.0, 100.0, 30.0)];
-        rows.iter_mut().for_each(|row| row.cost = Some(cost(row, prices)));
+        for row in &mut rows {
+            row.cost = Some(cost(row, prices));
+        }
         save(&mut rows);
         // 1,000 · 2 + 10 · 10 and 300 · 2 + 100 · 0.5 + 30 · 10, per million and times a thousand.
         assert!((rows[0].cost.unwrap() - 2.1).abs() < 1e-12 && (rows[1].cost.unwrap() - 0.95).abs() < 1e-12);

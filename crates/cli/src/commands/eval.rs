@@ -1,6 +1,7 @@
 //! `visionthink eval`: benchmarks.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,13 +61,13 @@ fn read(arguments: &EvalRunArguments) -> anyhow::Result<(RunFile, String)> {
     let mut command = format!("visionthink eval --config {}", file.display());
     if let Some(limit) = arguments.limit {
         run.benchmarks.iter_mut().for_each(|benchmark| benchmark.limit = Some(limit));
-        command.push_str(&format!(" --limit {limit}"));
+        let _ = write!(command, " --limit {limit}");
     }
     if let Some(ShardOf { index, of }) = arguments.shard {
-        command.push_str(&format!(" --shard {index}/{of}"));
+        let _ = write!(command, " --shard {index}/{of}");
     }
     if let Some(page) = &arguments.page {
-        command.push_str(&format!(" --page {}", page.display()));
+        let _ = write!(command, " --page {}", page.display());
     }
     Ok((run, command))
 }
@@ -177,9 +178,12 @@ fn whole(run: &RunFile, summary: &Summary, command: &str) -> anyhow::Result<()> 
             .into());
     }
     if unjudged > 0 {
-        progress::tell(&format!(
-            "{unjudged} answers are unjudged, and no score counts them; give the run file a section `[judge.endpoint]`"
-        ));
+        let mend = if run.judge.is_some() {
+            format!("`{command}` asks for them again")
+        } else {
+            "give the run file a section `[judge.endpoint]`".to_owned()
+        };
+        progress::tell(&format!("{unjudged} answers are unjudged, and no score counts them; {mend}"));
     }
     Ok(())
 }

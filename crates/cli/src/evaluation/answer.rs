@@ -74,7 +74,7 @@ pub(crate) fn answer(
     };
     let began = Instant::now();
     let mut engine = Clocked::new(&mut opened.engine);
-    let rows = questions.iter(move |place| !done.contains(&place))?;
+    let rows = questions.read(move |place| !done.contains(&place))?;
     let (sender, receiver) = sync_channel(2 * run.generation.max_rows);
     let (open, answered) = (BTreeMap::new(), Vec::new());
     let desk = RefCell::new(Desk { folder, session, watch, open, answered, at: began, error: None });

@@ -1,5 +1,6 @@
 //! The files that a run is read in: Markdown, a page, JSON, and samples as lmms-eval logs them.
 
+use std::fmt::Write;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,7 @@ pub(crate) fn write_page(file: &Path, command: &str, run: &RunRecords, summary: 
     let mut pictures = String::new();
     for (name, chart) in charts(&run.run, summary) {
         replace(&folder.join(format!("{name}.svg")), chart.svg(Style::File).as_bytes())?;
-        pictures.push_str(&format!("![{}]({stem}/{name}.svg)\n\n", chart.title));
+        let _ = write!(pictures, "![{}]({stem}/{name}.svg)\n\n", chart.title);
     }
     let page = format!(
         "# Results: {}\n\nWritten by `{command}`.\n\n{}\n{pictures}{}",

@@ -85,10 +85,12 @@ impl Changes {
 
     /// The same in Markdown.
     pub fn markdown(&self) -> String {
-        let mut page = String::from(
+        let mut page = String::from(if self.changes.is_empty() {
+            "The runs have no model, method and benchmark in common.\n"
+        } else {
             "| model | method | benchmark | before | after | difference | p | visual tokens | seconds | questions |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
-        );
+             | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        });
         let shown = |score: Option<f64>| score.map_or_else(|| "–".to_owned(), |score| format!("{score:.1}"));
         for change in &self.changes {
             let Change { model, method, scope, before, after, .. } = change;
@@ -113,9 +115,6 @@ impl Changes {
                 shown(*before),
                 shown(*after)
             );
-        }
-        if self.changes.is_empty() {
-            page = "The runs have no model, method and benchmark in common.\n".to_owned();
         }
         page.push('\n');
         for line in &self.alone {

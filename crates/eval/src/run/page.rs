@@ -246,7 +246,7 @@ fn leads(page: &mut String, run: &RunFile, summary: &Summary, model: &str) {
         let cost = if own <= other { "at equal or fewer visual tokens" } else { "at more visual tokens" };
         let _ = writeln!(
             page,
-            "- {}: `{}` {verdict} `{}` by {} points, {cost} over all its questions ({own:.1} against {other:.1}).",
+            "- {}: `{}` {verdict} `{}` ({} points), {cost} over all its questions ({own:.1} against {other:.1}).",
             one.scope.benchmark,
             one.method,
             one.against,
@@ -388,7 +388,7 @@ mod tests {
             "| b | adaptive | 12.0 | 75.0 % | 0.50 | 3.0000 (",
             "| b | adaptive | full | -16.7 (",
             "| 0 : 1 | 1.000 | -4.0 |",
-            "- b: `adaptive` does not differ from `full` by +0.0 points, at equal or fewer visual tokens",
+            "- b: `adaptive` does not differ from `full` (+0.0 points), at equal or fewer visual tokens",
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }

@@ -89,7 +89,7 @@ impl Questions {
     ///
     /// # Errors
     /// As [`Dataset::samples`].
-    pub fn iter<'a>(
+    pub fn read<'a>(
         &'a self,
         wanted: impl Fn(u64) -> bool + Send + 'a,
     ) -> Result<Box<dyn Iterator<Item = Result<Question>> + Send + 'a>> {
@@ -173,7 +173,7 @@ mod tests {
 
     fn ids(limit: Option<u64>, shard: Option<ShardOf>, wanted: impl Fn(u64) -> bool + Send) -> Vec<String> {
         let questions = Questions::open(&section(limit), shard).unwrap();
-        questions.iter(wanted).unwrap().map(|question| question.unwrap().id).collect()
+        questions.read(wanted).unwrap().map(|question| question.unwrap().id).collect()
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn places(summary: &Summary, benchmark: &str) -> BTreeSet<u64> {
 /// The pictures of some questions. A report can be written where the data set is no longer: then there are none.
 fn pictures(section: &BenchmarkSection, places: &BTreeSet<u64>) -> BTreeMap<u64, Vec<RgbImage>> {
     let Ok(questions) = Questions::open(section, None) else { return BTreeMap::new() };
-    let Ok(rows) = questions.iter(|place| places.contains(&place)) else { return BTreeMap::new() };
+    let Ok(rows) = questions.read(|place| places.contains(&place)) else { return BTreeMap::new() };
     rows.filter_map(Result::ok)
         .take(places.len())
         .map(|question| {
