@@ -63,10 +63,10 @@ fn ask_drops_visual_tokens_and_says_what_is_left() {
         assert!((kept - 0.5).abs() < 0.05, "{method}: {ledger}");
         assert_eq!(ledger["patches"], 256);
     }
-    let [mut all, mut plain] = [ask(&["--pruning", "pyramiddrop:1"]), ask(&[])];
+    let (mut all, mut plain) = (ask(&["--pruning", "pyramiddrop:1"]), ask(&[]));
     assert_eq!(all["ledger"]["visual_kv_entries"], 4 * 64);
     all.as_object_mut().unwrap().remove("ledger");
-    [&mut all, &mut plain].map(|object| object.as_object_mut().unwrap().remove("timing_ms"));
+    (all["timing_ms"], plain["timing_ms"]) = (Value::Null, Value::Null);
     assert_eq!(all, plain, "a share of one is no pruning");
     fail(&["ask", "--pruning", "fast", "hi"], folder.path(), 2, &["`fast` is no pruning method", "`fastv`"]);
     fail(&["ask", "--pruning", "fastv:0.1", "--device", "cpu", "hi"], folder.path(), 2, &["`--pruning`", "0.250"]);
