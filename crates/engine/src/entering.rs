@@ -39,7 +39,9 @@ impl ImageRows {
     fn stays(&self) -> Vec<bool> {
         let Some(kept) = &self.kept else { return vec![true; self.whole] };
         let mut stays = vec![false; self.whole];
-        kept.iter().for_each(|token| stays[*token] = true);
+        for token in kept.iter() {
+            stays[*token] = true;
+        }
         stays
     }
 }

@@ -107,6 +107,16 @@ pub(super) fn runs_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     !COMPOSED.get() && is_flex_f32(&tensor.clone().into_dispatch())
 }
 
+/// What stands behind a tensor that records no gradients, where operations on it have a kernel.
+pub(super) fn plain_f32<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
+    match tensor.clone().into_dispatch().kind {
+        DispatchTensorKind::Flex(BackendTensor::Float(tensor)) if !COMPOSED.get() && tensor.dtype() == DType::F32 => {
+            Some(tensor)
+        }
+        _ => None,
+    }
+}
+
 fn dispatch(kind: DispatchTensorKind, autodiff: DispatchAutodiffContext) -> DispatchTensor {
     DispatchTensor { kind, autodiff }
 }

@@ -15,7 +15,7 @@ mod rope;
 mod silu_mul;
 mod simd;
 
-pub use attention::{AttentionMask, attention};
+pub use attention::{AttentionMask, attention, attention_received};
 pub use cross_entropy::cross_entropy_rows;
 pub use fused::composed;
 pub use rms_norm::rms_norm;

@@ -119,7 +119,9 @@ impl KvCache {
         firsts.sort_unstable();
         firsts.dedup();
         for cache in &mut caches {
-            firsts.iter().for_each(|first| cache.begin_run(*first, 0));
+            for first in &firsts {
+                cache.begin_run(*first, 0);
+            }
         }
         let columns: Vec<usize> = (0..firsts.len())
             .map(|run| caches.iter().map(|cache| cache.runs[run].columns).max().unwrap_or(0))

@@ -90,7 +90,9 @@ pub(super) fn lines(
     for (row, visual) in chunk.visual.iter().enumerate() {
         let length = chunk.positions[row].len();
         let mut own: Vec<Token> = (0..length).map(|place| Token { place, visual: false }).collect();
-        visual.iter().for_each(|place| own[*place].visual = true);
+        for place in visual {
+            own[*place].visual = true;
+        }
         // Words behind the images.
         let words = visual.last().map_or(0, |last| length - 1 - last);
         let rates = matches!(chunk.pruning, Pruning::SparseVlm(_))

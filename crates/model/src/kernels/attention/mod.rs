@@ -6,6 +6,7 @@ mod forward;
 mod heads;
 mod panels;
 mod problem;
+mod received;
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -19,6 +20,7 @@ use super::fused::{self, Fused};
 use super::memory;
 use heads::Heads;
 use problem::{Problem, Sizes};
+pub use received::attention_received;
 
 /// Largest number of scores that exist at once where there is no fused kernel, 32 MiB in f32; longer queries are taken
 /// in chunks.
