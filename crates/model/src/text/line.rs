@@ -38,17 +38,19 @@ impl Line {
     /// Goes on with the text, the kept visual tokens and, behind the last place of a visual token, the clusters. Returns where the
     /// hidden states of its tokens are: token i of old is `first + i`, cluster i is `made + i`.
     pub(super) fn replace(&mut self, kept: &[usize], centres: &[usize], first: usize, made: usize) -> Vec<i64> {
-        let last_visual = self.visual().last().copied();
+        // A prompt that ends with an image still ends with its own last token.
+        let behind_visual = self.visual().last().map_or(0, |last| last + 1);
+        let clusters_at = behind_visual.min(self.tokens.len() - 1);
         let mut tokens = Vec::with_capacity(self.tokens.len());
         let mut index = Vec::with_capacity(self.tokens.len());
         for (at, token) in self.tokens.iter().enumerate() {
+            if at == clusters_at {
+                tokens.extend(centres.iter().map(|centre| self.tokens[*centre]));
+                index.extend((0..centres.len()).map(|cluster| (made + cluster) as i64));
+            }
             if !token.visual || kept.binary_search(&at).is_ok() {
                 tokens.push(*token);
                 index.push((first + at) as i64);
-            }
-            if Some(at) == last_visual {
-                tokens.extend(centres.iter().map(|centre| self.tokens[*centre]));
-                index.extend((0..centres.len()).map(|cluster| (made + cluster) as i64));
             }
         }
         self.tokens = tokens;
