@@ -103,6 +103,15 @@ async fn browse(width: u32, person: impl FnOnce(&mut Browser) + Send + 'static) 
     done.await.unwrap();
 }
 
+/// Opens the page and waits until nothing on it moves any more.
+#[cfg(unix)]
+fn open(browser: &mut Browser, url: &str) {
+    browser.open(url);
+    browser.wait("document.querySelector('#model')?.textContent === 'seer'");
+    browser.wait("document.querySelectorAll('#examples img').length === 6");
+    browser.wait("[...document.images].every((image) => image.hidden || image.complete)");
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn somebody_uploads_an_image_asks_twice_and_sees_both_kinds_of_decision() {
@@ -111,8 +120,7 @@ async fn somebody_uploads_an_image_asks_twice_and_sees_both_kinds_of_decision() 
     let file = folder.path().join("picture.png");
     fs_err::write(&file, picture(112, 56)).unwrap();
     browse(1200, move |browser| {
-        browser.open(&url);
-        browser.wait("document.querySelector('#model')?.textContent === 'seer'");
+        open(browser, &url);
         browser.choose("#file", &file);
         browser.wait("document.querySelector('#preview').naturalWidth === 112");
         browser.click("#question");
@@ -135,15 +143,14 @@ async fn somebody_uploads_an_image_asks_twice_and_sees_both_kinds_of_decision() 
 
         let kept = "document.querySelectorAll('#gallery li').length";
         browser.wait(&format!("{kept} === 2"));
-        browser.open(&url);
+        open(browser, &url);
         browser.wait(&format!("{kept} === 2"));
         browser.click("#gallery li:last-child button");
         browser.wait("document.querySelector('#question').value === 'Is it blue?'");
         browser.wait("document.querySelector('#preview').naturalWidth === 112");
         browser.click("#clear");
         browser.wait("document.querySelector('#recent').hidden");
-        browser.open(&url);
-        browser.wait("document.querySelector('#model')?.textContent === 'seer'");
+        open(browser, &url);
         assert_eq!(browser.value(kept), 0);
     })
     .await;
