@@ -91,7 +91,7 @@ async fn what_is_no_json_or_no_route_is_said() {
     }
     let reply = post(&state, vec![b'"', 0xff, b'"']).await;
     assert_eq!(reply.status, 400, "{}", reply.text);
-    for path in ["/", "/v1/completions", "/v1/chat/completions", "/../etc/passwd"] {
+    for path in ["/page", "/v1/completions", "/v1/chat/completions", "/../etc/passwd"] {
         let reply = get(&state, path).await;
         assert_eq!((reply.status, &reply.json()["error"]["type"]), (404, &json!("not_found_error")), "{path}");
     }
