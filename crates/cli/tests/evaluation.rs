@@ -24,6 +24,7 @@ impl Run {
         let text = format!(
             "[run]\nname = \"a\"\nout = \"runs\"\nseed = 1\n\
              [generation]\nmax_new_tokens = 24\ntemperature = 0.0\nmax_rows = 4\n\
+             [scoring]\nedition = \"reference\"\n\
              [bootstrap]\nresamples = 50\nseed = 1\nlevel = 0.95\n\
              [[model]]\nname = \"micro\"\nsource = \"micro\"\n\
              [[method]]\nname = \"full\"\nmode = \"full\"\n\

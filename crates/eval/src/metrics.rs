@@ -25,15 +25,19 @@ pub mod reasoning;
 pub mod textvqa;
 mod yes_no;
 
+use serde::{Deserialize, Serialize};
+
 pub use yes_no::YesNo;
 
 /// Which state of the harness a rule follows, where they differ.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Edition {
     /// lmms-eval at commit 75571cf, 2026-08-06.
     #[default]
     Reference,
     /// lmms-eval v0.3.2, the state that the paper's own examples fit.
+    #[serde(rename = "v0.3.2")]
     V032,
 }
 

@@ -24,7 +24,7 @@ pub use changes::{Change, Changes};
 pub use compare::{Difference, compare};
 pub use file::{
     BenchmarkSection, GenerationSection, JudgeSection, MethodSection, ModelSection, RunFile, RunSection,
-    SyntheticSection,
+    ScoringSection, SyntheticSection,
 };
 pub use folder::{RunFolder, RunRecords, differing_keys, replace};
 pub use lock::RunLock;

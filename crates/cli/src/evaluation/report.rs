@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use visionthink_eval::Options;
+use visionthink_eval::Edition;
 use visionthink_eval::run::{Record, RunFile, RunRecords, Summary, export, markdown, replace, scoring};
 use visionthink_plot::Style;
 
@@ -73,7 +73,7 @@ pub(super) fn settings(run: &RunFile, folder: &Path) -> String {
     let (generation, bootstrap) = (&run.generation, &run.bootstrap);
     format!(
         "- models: {}\n- methods: {}; the first is vanilla\n- benchmarks: {}\n- at most {} tokens a reply, temperature {}, {} answers together, \
-         seed {}\n- intervals: {} %, bootstrap of {} resamples, seed {}\n{}",
+         seed {}\n- scored by the rules of {}\n- intervals: {} %, bootstrap of {} resamples, seed {}\n{}",
         models.join(", "),
         methods.join(", "),
         benchmarks.join(", "),
@@ -81,6 +81,10 @@ pub(super) fn settings(run: &RunFile, folder: &Path) -> String {
         generation.temperature,
         generation.max_rows,
         run.run.seed,
+        match run.scoring.edition {
+            Edition::Reference => "today's lmms-eval",
+            Edition::V032 => "lmms-eval v0.3.2",
+        },
         100.0 * bootstrap.level,
         bootstrap.resamples,
         bootstrap.seed,
@@ -90,7 +94,7 @@ pub(super) fn settings(run: &RunFile, folder: &Path) -> String {
 
 fn export_samples(run: &RunRecords, folder: &Path) -> anyhow::Result<()> {
     fs_err::create_dir_all(folder)?;
-    let options = Options::default();
+    let options = run.run.options();
     for combination in run.records.chunk_by(|one, other| {
         let (one, other) = (&one.source, &other.source);
         (&one.model, &one.method, &one.benchmark) == (&other.model, &other.method, &other.benchmark)

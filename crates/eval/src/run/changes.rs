@@ -11,7 +11,6 @@ use super::record::Record;
 use super::result::scored;
 use super::summary::{Scope, scoring};
 use crate::error::Result;
-use crate::score::Options;
 
 /// What changed from one run to another.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -47,16 +46,16 @@ impl Changes {
     /// # Errors
     /// As [`score()`](crate::score()), for a row that its benchmark cannot score.
     pub fn between(first: &RunRecords, second: &RunRecords) -> Result<Self> {
-        let options = Options::default();
+        let (of_old, of_new) = (first.run.options(), second.run.options());
         let bootstrap = &second.run.bootstrap;
         let (of_first, of_second) = (combinations(first), combinations(second));
         let mut changes = Vec::new();
         for combination in of_second.iter().filter(|combination| of_first.contains(combination)) {
             let (model, method, benchmark) = *combination;
-            let scorings = scoring(&first.run, benchmark, &options, &first.verdicts).zip(scoring(
+            let scorings = scoring(&first.run, benchmark, &of_old, &first.verdicts).zip(scoring(
                 &second.run,
                 benchmark,
-                &options,
+                &of_new,
                 &second.verdicts,
             ));
             let Some((before, after)) = scorings else { continue };

@@ -11,6 +11,8 @@ use visionthink_protocol::{Mode, ProfileName};
 use visionthink_prune::{Choice, PruneError, Pruning};
 
 use crate::error::{EvalError, Result};
+use crate::metrics::Edition;
+use crate::score::Options;
 use crate::statistics::Bootstrap;
 
 /// What is asked of which models, and how.
@@ -21,7 +23,9 @@ pub struct RunFile {
     pub run: RunSection,
     /// How answers are generated.
     pub generation: GenerationSection,
-    /// How intervals are drawn. May be changed when a run goes on.
+    /// Whose rules answers are scored by. May be changed when a run goes on.
+    pub scoring: ScoringSection,
+    /// How intervals are drawn. May be changed likewise.
     pub bootstrap: Bootstrap,
     /// Who decides where a benchmark needs a judge; without it such answers stay unjudged. May be changed likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +63,14 @@ pub struct GenerationSection {
     pub temperature: f64,
     /// Answers that are made together.
     pub max_rows: usize,
+}
+
+/// Whose rules answers are scored by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoringSection {
+    /// `reference`, today's lmms-eval, or `v0.3.2`, the paper's time; OCRBench and RealWorldQA differ.
+    pub edition: Edition,
 }
 
 /// A judge over HTTP.
@@ -171,6 +183,11 @@ impl RunFile {
         if problems.is_empty() { Ok(run) } else { Err(refused(problems)) }
     }
 
+    /// What is done to answers before they are scored. They were cut to their answer tags by the protocol.
+    pub fn options(&self) -> Options {
+        Options { edition: self.scoring.edition, ..Options::default() }
+    }
+
     /// The run folder.
     pub fn folder(&self) -> PathBuf {
         self.run.out.join(&self.run.name)
@@ -198,7 +215,8 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "[run]\nname = 'a'\nout = 'runs'\nseed = 1\n\
-        [generation]\nmax_new_tokens = 32\ntemperature = 0.0\nmax_rows = 8\n[bootstrap]\nresamples = 100\nseed = 2\nlevel = 0.95\n\
+        [generation]\nmax_new_tokens = 32\ntemperature = 0.0\nmax_rows = 8\n\
+        [scoring]\nedition = 'v0.3.2'\n[bootstrap]\nresamples = 100\nseed = 2\nlevel = 0.95\n\
         [[model]]\nname = 'micro'\nsource = 'micro'\n[[method]]\nname = 'full'\nmode = 'full'\n\
         [[benchmark]]\nname = 'charts'\ndataset = 'chartqa'\ndata = 'data/chartqa'\nmetric = 'chartqa'\n\
         [[benchmark]]\nname = 'drawn'\nmetric = 'own-exact'\nsynthetic = { families = ['scene'], questions = 5, seeds = [3] }\n";

@@ -15,8 +15,8 @@ const CONFIG: &str = "config.toml";
 const SAMPLES: &str = "samples.jsonl";
 const PLAN: &str = "plan.json";
 
-/// Sections that change how answers are shown or judged, and none of the answers.
-const FREE_SECTIONS: [&str; 2] = ["bootstrap", "judge"];
+/// Sections that change how answers are judged, scored or shown, and none of the answers.
+const FREE_SECTIONS: [&str; 3] = ["bootstrap", "judge", "scoring"];
 
 /// A run folder that is written to, by one process at a time.
 #[derive(Debug)]

@@ -102,7 +102,7 @@ impl Summary {
     /// As [`score()`](crate::score()), for a row that its benchmark cannot score.
     pub fn of(run: &RunRecords) -> Result<Self> {
         let mut summary = Self { cells: Vec::new(), versus: Vec::new() };
-        let options = Options::default();
+        let options = run.run.options();
         for model in &run.run.models {
             for (scope, metric) in scopes(run) {
                 let scoring = Scoring { metric, options: &options, verdicts: &run.verdicts };

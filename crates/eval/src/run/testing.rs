@@ -11,7 +11,7 @@ use super::record::{Answer, Ledger, Outcome, Record, Seconds, Source};
 /// One model, the methods `full` and `adaptive`, six drawn questions.
 pub(crate) fn run_file() -> RunFile {
     let text = "[run]\nname = 'a'\nout = 'runs'\nseed = 1\n\
-        [generation]\nmax_new_tokens = 32\ntemperature = 0.0\nmax_rows = 8\n\
+        [generation]\nmax_new_tokens = 32\ntemperature = 0.0\nmax_rows = 8\n[scoring]\nedition = 'reference'\n\
         [bootstrap]\nresamples = 200\nseed = 2\nlevel = 0.95\n\
         [[model]]\nname = 'm'\nsource = 'micro'\n\
         [[method]]\nname = 'full'\nmode = 'full'\n[[method]]\nname = 'adaptive'\nmode = 'adaptive'\n\

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use visionthink_eval::Options;
 use visionthink_eval::run::{
     Answer, BenchmarkSection, MethodSection, Outcome, POOLED, Pictures, Questions, Record, RunRecords, Summary,
     sample_scores, scoring,
@@ -76,7 +75,7 @@ fn question(
     let is_it = |record: &&Record| record.source.benchmark == section.name && record.source.index == place;
     let records: Vec<&Record> = run.records.iter().filter(is_it).collect();
     let Some(first) = records.first() else { return Ok(()) };
-    let options = Options::default();
+    let options = run.run.options();
     let Some(by) = scoring(&run.run, &section.name, &options, &run.verdicts) else { return Ok(()) };
     let expected = match &first.row["answer"] {
         serde_json::Value::String(text) => text.clone(),
