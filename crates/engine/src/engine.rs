@@ -108,15 +108,6 @@ impl EmbeddedEngine {
         &self.model
     }
 
-    /// Drops visual tokens in another way from now on. Sequences and image tokens were made in the old one and are forgotten.
-    ///
-    /// # Panics
-    /// A turn is in flight.
-    pub fn prune(&mut self, pruning: Option<Pruning>) {
-        self.options.pruning = pruning;
-        self.replace_model(self.model.clone());
-    }
-
     /// Goes on with other weights of the same sizes. Sequences and image tokens were computed with the old ones and are forgotten.
     ///
     /// # Panics

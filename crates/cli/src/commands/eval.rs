@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
-use visionthink_engine::EngineOptions;
+use visionthink_engine::{EmbeddedEngine, EngineOptions};
 use visionthink_eval::metrics::reasoning::default_pairs;
 use visionthink_eval::run::{MethodSection, Questions, RunFile, RunFolder, Summary, merge};
 use visionthink_eval::{EvalError, Options, ShardOf, score as score_rows};
@@ -118,10 +118,7 @@ fn ask_all(run: &RunFile, arguments: &EvalRunArguments, path: &Path, stop: &Atom
             adapter: model.adapter.clone(),
             device: arguments.device.clone(),
         };
-        // Each question pays for its own pictures: one method must not find what another one has encoded.
-        let options =
-            EngineOptions { max_rows: run.generation.max_rows, max_cached_image_tokens: 0, ..EngineOptions::default() };
-        let mut opened = source.open(options)?;
+        let mut opened = source.open(EngineOptions::default())?;
         let prunings = prunings(run, &model.name, opened.folder.config.text.num_hidden_layers)?;
         for (benchmark, questions) in &benchmarks {
             for (method, pruning) in run.methods.iter().zip(&prunings) {
@@ -129,7 +126,9 @@ fn ask_all(run: &RunFile, arguments: &EvalRunArguments, path: &Path, stop: &Atom
                     break;
                 }
                 watch.enter(format!("{}, {}, {}", model.name, method.name, benchmark.name));
-                opened.engine.prune(pruning.clone());
+                // Shares the weights of the one before it, and nothing that was computed.
+                let (weights, tokenizer) = (opened.engine.model().clone(), opened.folder.tokenizer.clone());
+                opened.engine = EmbeddedEngine::new(weights, Some(tokenizer), engine_options(run, pruning.clone()));
                 let combination = Combination { run, model, method, benchmark, questions };
                 answer(combination, &mut opened, &mut folder, &mut session, &mut watch, stop)?;
             }
@@ -148,6 +147,12 @@ fn prunings(run: &RunFile, model: &str, layers: usize) -> anyhow::Result<Vec<Opt
         })
     };
     run.methods.iter().map(of).collect()
+}
+
+/// How a method is run. Each question pays for its own pictures: one method must not find what another one has encoded.
+fn engine_options(run: &RunFile, pruning: Option<Pruning>) -> EngineOptions {
+    let max_rows = run.generation.max_rows;
+    EngineOptions { max_rows, max_cached_image_tokens: 0, pruning, ..EngineOptions::default() }
 }
 
 /// How fast it went, and how much of that the engine was working.
