@@ -219,6 +219,15 @@ fn parts_of_a_run_become_the_run() {
     parts.succeed(&["--shard", "1/2"]);
     parts.succeed(&["--merge", "2"]);
     assert_eq!(parts.results("a"), whole.results("a"));
+    let manifest = fs_err::read_to_string(parts.folder("a").join("manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let asked: Vec<u64> = manifest["sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|session| session["done"]["questions"].as_u64().unwrap())
+        .collect();
+    assert_eq!(asked, [10, 8]);
     parts.fail(&["--shard", "2/2"], 2, &["`2/2` is no part"]);
 }
 

@@ -14,7 +14,9 @@ use visionthink_eval::{EvalError, Options, ShardOf, score as score_rows};
 use visionthink_prune::Pruning;
 
 use crate::args::{EvalRunArguments, EvalScoreArguments, ModelArguments};
-use crate::evaluation::{Combination, Session, Watch, answer, judge, write_manifest, write_page, write_reports};
+use crate::evaluation::{
+    Combination, Session, Watch, answer, judge, merge_manifests, write_manifest, write_page, write_reports,
+};
 use crate::failure::Failure;
 use crate::interrupt::stop_on_ctrl_c;
 use crate::output;
@@ -30,6 +32,7 @@ pub(crate) fn run(arguments: &EvalRunArguments) -> anyhow::Result<()> {
         let shards: Vec<PathBuf> =
             (0..shards).map(|index| self::folder(&run, Some(ShardOf { index, of: shards }))).collect();
         merge(&run, &shards, &folder).map_err(refused)?;
+        merge_manifests(&run, &shards, &folder)?;
     } else {
         let session = ask_all(&run, arguments, &folder, &stop)?;
         tell(session);

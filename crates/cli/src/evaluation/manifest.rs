@@ -1,6 +1,6 @@
 //! What a run folder says about what made it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,6 +8,8 @@ use visionthink_eval::run::{RunFile, replace};
 
 use super::answer::Session;
 use crate::experiment::trial::commit;
+
+const FILE: &str = "manifest.json";
 
 /// `manifest.json`; the settings are in `config.toml` beside it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,15 +27,7 @@ struct Manifest {
 
 /// Writes down that a session begins or, with what it did, that it has ended; one without `done` was killed.
 pub(crate) fn write_manifest(run: &RunFile, folder: &Path, device: &str, done: Option<Session>) -> anyhow::Result<()> {
-    let path = folder.join("manifest.json");
-    let known = fs_err::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
-    let mut manifest = known.unwrap_or_else(|| Manifest {
-        program: "visionthink".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        commit: commit(),
-        seeds: [run.run.seed, run.bootstrap.seed],
-        sessions: Vec::new(),
-    });
+    let mut manifest = read(folder).unwrap_or_else(|| Manifest::new(run));
     if done.is_some() {
         manifest.sessions.pop();
     }
@@ -44,16 +38,41 @@ pub(crate) fn write_manifest(run: &RunFile, folder: &Path, device: &str, done: O
         "hardware": hardware(),
         "done": done,
     }));
-    replace(&path, format!("{}\n", serde_json::to_string_pretty(&manifest)?).as_bytes())?;
-    Ok(())
+    manifest.write(folder)
+}
+
+/// Writes the manifest of a run that was put together: the sessions of all its parts.
+pub(crate) fn merge_manifests(run: &RunFile, parts: &[PathBuf], folder: &Path) -> anyhow::Result<()> {
+    let mut manifest = Manifest::new(run);
+    manifest.sessions = parts.iter().filter_map(|part| read(part)).flat_map(|part| part.sessions).collect();
+    manifest.write(folder)
+}
+
+/// `None` where there is none that can be read.
+fn read(folder: &Path) -> Option<Manifest> {
+    serde_json::from_slice(&fs_err::read(folder.join(FILE)).ok()?).ok()
+}
+
+impl Manifest {
+    fn new(run: &RunFile) -> Self {
+        Self {
+            program: "visionthink".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: commit(),
+            seeds: [run.run.seed, run.bootstrap.seed],
+            sessions: Vec::new(),
+        }
+    }
+
+    fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        replace(&folder.join(FILE), format!("{}\n", serde_json::to_string_pretty(self)?).as_bytes())?;
+        Ok(())
+    }
 }
 
 /// What made the answers of a run, in a line; empty where nobody wrote it down.
 pub(crate) fn machine(folder: &Path) -> String {
-    let known = fs_err::read(folder.join("manifest.json")).ok();
-    let Some(manifest) = known.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok()) else {
-        return String::new();
-    };
+    let Some(manifest) = read(folder) else { return String::new() };
     let mut machines: Vec<String> = manifest
         .sessions
         .iter()

@@ -12,6 +12,6 @@ mod watch;
 
 pub(crate) use answer::{Combination, Session, answer};
 pub(crate) use judging::judge;
-pub(crate) use manifest::write_manifest;
+pub(crate) use manifest::{merge_manifests, write_manifest};
 pub(crate) use report::{write_page, write_reports};
 pub(crate) use watch::Watch;

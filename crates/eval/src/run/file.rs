@@ -123,7 +123,7 @@ pub struct MethodSection {
 pub struct BenchmarkSection {
     /// Its name in reports.
     pub name: String,
-    /// A data set that [`benchmarks::find`] knows; `own` for questions of your own.
+    /// A data set that [`benchmarks::find`](crate::benchmarks::find) knows; `own` for questions of your own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
     /// A folder with the files of the Hub, or a file.
@@ -138,7 +138,7 @@ pub struct BenchmarkSection {
     /// Pictures that are drawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthetic: Option<SyntheticSection>,
-    /// A [`Benchmark`] by name: the rule to score by.
+    /// A [`Benchmark`](crate::Benchmark) by name: the rule to score by.
     pub metric: String,
     /// Only so many rows from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
