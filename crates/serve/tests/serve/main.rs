@@ -7,6 +7,7 @@ mod answers;
 mod chromium;
 mod connections;
 mod crowded;
+mod deploy;
 mod description;
 mod embedded;
 mod fetching;
