@@ -20,7 +20,7 @@ pub struct Contextual {
     pub members: Vec<usize>,
 }
 
-/// Chooses from the attention that each token receives (`scores` [N]) and the keys ([N, width]).
+/// Chooses from the attention that each token receives (`scores`, `[N]`) and the keys ([N, width]).
 ///
 /// The `dominant` largest scores stay. Of the n others every `max(1, n // contextual)`-th, and no more than `contextual` of
 /// them, is a target; each of the rest goes to the target whose key has the largest cosine with its own, the first of equals.

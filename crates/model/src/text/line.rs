@@ -118,7 +118,7 @@ pub(super) fn lines(
 
 /// How much the visual tokens find themselves in each of the last `words` tokens: `mean over v of softmax over words of (v . w)`.
 ///
-/// Shapes: `embeds` [T, C] -> [words].
+/// Shapes: `embeds` [T, C] -> `[words]`.
 ///
 /// Source: SparseVLM (arXiv 2410.04417), section 3.2, over input embeddings as its repository does.
 fn relevance(embeds: Tensor<2>, visual: &[i64], words: usize) -> Result<Vec<f32>, ModelError> {

@@ -14,7 +14,7 @@ use crate::text::read;
 /// Of the tokens of one image, in raster order.
 #[derive(Debug)]
 pub(crate) struct Received {
-    /// Attention that a token receives from all patches, mean over heads and over its own patches, [M].
+    /// Attention that a token receives from all patches, mean over heads and over its own patches, `[M]`.
     pub(crate) scores: Vec<f32>,
     /// Its rotated key, mean over heads and over its own patches, [M, D].
     pub(crate) keys: Vec<f32>,
