@@ -72,9 +72,13 @@ pub(crate) fn as_data_url(source: &str, folder: &Path) -> anyhow::Result<String>
         // Says what is wrong with it.
         load(source, folder, Sources::Local)?;
     }
-    let bytes = fs_err::read(folder.join(file_path(source)?))?;
+    Ok(data_url_of(&fs_err::read(folder.join(file_path(source)?))?))
+}
+
+/// The `data:` URL of an image's bytes.
+pub(crate) fn data_url_of(bytes: &[u8]) -> String {
     // Readers go by the bytes; the type is a formality.
-    Ok(format!("data:image/png;base64,{}", STANDARD.encode(bytes)))
+    format!("data:image/png;base64,{}", STANDARD.encode(bytes))
 }
 
 /// The path of a `file:` URL, or the text itself.

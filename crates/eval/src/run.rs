@@ -23,7 +23,7 @@ mod verdicts;
 pub use changes::{Change, Changes};
 pub use compare::{Difference, compare};
 pub use file::{
-    BenchmarkSection, GenerationSection, JudgeSection, MethodSection, ModelSection, RunFile, RunSection,
+    BenchmarkSection, EngineSection, GenerationSection, JudgeSection, MethodSection, ModelSection, RunFile, RunSection,
     ScoringSection, SyntheticSection,
 };
 pub use folder::{RunFolder, RunRecords, differing_keys, replace};

@@ -213,6 +213,11 @@ impl Conversation {
         &self.prompt
     }
 
+    /// What bounds it.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// The images so far, in the order of their pads.
     pub fn images(&self) -> &[ImageView] {
         &self.images

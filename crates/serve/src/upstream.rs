@@ -43,6 +43,9 @@ pub struct UpstreamSettings {
     /// Whether it is asked for token ids (vLLM's `return_token_ids`).
     #[serde(default)]
     pub token_ids: bool,
+    /// Whether it is a server of this kind, which would look twice itself: it is asked to show images as they are sent.
+    #[serde(default)]
+    pub looks: bool,
 }
 
 fn max_requests() -> usize {

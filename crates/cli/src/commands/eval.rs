@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
-use visionthink_engine::{EmbeddedEngine, EngineOptions};
+use visionthink_engine::{EmbeddedEngine, EngineOptions, ModelFolder};
 use visionthink_eval::metrics::reasoning::default_pairs;
-use visionthink_eval::run::{MethodSection, Questions, RunFile, RunFolder, Summary, merge};
+use visionthink_eval::run::{MethodSection, ModelSection, Questions, RunFile, RunFolder, Summary, merge};
 use visionthink_eval::{EvalError, Options, ShardOf, score as score_rows};
 use visionthink_prune::Pruning;
 
 use crate::args::{EvalRunArguments, EvalScoreArguments, ModelArguments};
+use crate::elsewhere::{Elsewhere, Place};
 use crate::evaluation::{
-    Combination, Session, Watch, answer, judge, merge_manifests, write_manifest, write_page, write_reports,
+    Combination, Session, Watch, Who, answer, judge, merge_manifests, write_manifest, write_page, write_reports,
 };
 use crate::failure::Failure;
 use crate::interrupt::stop_on_ctrl_c;
+use crate::model::{Opened, profile};
 use crate::output;
 use crate::progress;
 
@@ -121,25 +123,68 @@ fn ask_all(run: &RunFile, arguments: &EvalRunArguments, path: &Path, stop: &Atom
             adapter: model.adapter.clone(),
             device: arguments.device.clone(),
         };
-        let mut opened = source.open(EngineOptions::default())?;
-        let prunings = prunings(run, &model.name, opened.folder.config.text.num_hidden_layers)?;
+        let mut computes = Computes::open(model, &source, run.generation.max_rows)?;
+        let prunings = prunings(run, &model.name, computes.folder().config.text.num_hidden_layers)?;
         for (benchmark, questions) in &benchmarks {
             for (method, pruning) in run.methods.iter().zip(&prunings) {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
                 watch.enter(format!("{}, {}, {}", model.name, method.name, benchmark.name));
-                // Shares the weights of the one before it, and nothing that was computed.
-                let (weights, tokenizer) = (opened.engine.model().clone(), opened.folder.tokenizer.clone());
-                opened.engine = EmbeddedEngine::new(weights, Some(tokenizer), engine_options(run, pruning.clone()));
                 let combination = Combination { run, model, method, benchmark, questions };
-                answer(combination, &mut opened, &mut folder, &mut session, &mut watch, stop)?;
+                let (checkpoint, who) = computes.with(engine_options(run, pruning.clone()));
+                answer(combination, &checkpoint, who, &mut folder, &mut session, &mut watch, stop)?;
             }
         }
     }
     watch.finish();
     write_manifest(run, path, &device, Some(session))?;
     Ok(session)
+}
+
+/// Who computes for a model.
+enum Computes {
+    Here(Box<Opened>),
+    There(Box<ModelFolder>, Elsewhere),
+}
+
+impl Computes {
+    fn open(model: &ModelSection, source: &ModelArguments, at_once: usize) -> anyhow::Result<Self> {
+        let Some(engine) = &model.engine else {
+            return Ok(Self::Here(Box::new(source.open(EngineOptions::default())?)));
+        };
+        let folder = source.model.folder()?;
+        let server = Elsewhere::connect(Place {
+            url: &engine.url,
+            model: engine.model.as_deref(),
+            key_env: engine.key_env.as_deref(),
+            profile: profile(&folder, model.profile)?,
+            processor: folder.processor.as_deref().cloned(),
+            at_once,
+        })?;
+        Ok(Self::There(Box::new(folder), server))
+    }
+
+    fn folder(&self) -> &ModelFolder {
+        match self {
+            Self::Here(opened) => &opened.folder,
+            Self::There(folder, _) => folder,
+        }
+    }
+
+    /// For one method: an engine in this process shares the weights of the one before it, and nothing that was computed.
+    fn with(&mut self, options: EngineOptions) -> (ModelFolder, Who<'_>) {
+        let folder = self.folder().clone();
+        let who = match self {
+            Self::Here(opened) => {
+                let (weights, tokenizer) = (opened.engine.model().clone(), folder.tokenizer.clone());
+                opened.engine = EmbeddedEngine::new(weights, Some(tokenizer), options);
+                Who::Here(&mut opened.engine)
+            }
+            Self::There(_, server) => Who::There(server),
+        };
+        (folder, who)
+    }
 }
 
 /// How each method drops visual tokens in a decoder of so many layers.

@@ -13,7 +13,7 @@ use visionthink_protocol::{Content, Conversation, Limits, Message, Mode, Part, P
 mod remote;
 
 use crate::args::GenerateArguments;
-use crate::elsewhere::Elsewhere;
+use crate::elsewhere::{Elsewhere, Place};
 use crate::failure::Failure;
 use crate::images::{Sources, load};
 use crate::model::{Opened, processor_of};
@@ -34,7 +34,15 @@ pub(crate) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     let requests = read(&arguments.input)?;
     let mut results = Results::open(&arguments.input, arguments.output.as_deref())?;
     if let Some(url) = &arguments.engine.url {
-        let server = Elsewhere::connect(url, &arguments.engine, arguments.batch as usize)?;
+        let server = Elsewhere::connect(Place {
+            url,
+            model: arguments.engine.served_model.as_deref(),
+            key_env: arguments.engine.key_env.as_deref(),
+            // Messages go as they are.
+            profile: Profile::by_name("general")?,
+            processor: None,
+            at_once: arguments.batch as usize,
+        })?;
         return elsewhere(arguments, &server, requests, &mut results);
     }
     let options = EngineOptions { max_rows: arguments.batch as usize, ..EngineOptions::default() };

@@ -5,20 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use visionthink_engine::{CancelToken, Rollout, RolloutEvent, run as roll_out};
+use visionthink_engine::{CancelToken, EmbeddedEngine, ModelFolder, Rollout, RolloutEvent, Task, run as roll_out};
 use visionthink_eval::EvalError;
 use visionthink_eval::run::{
     Answer, BenchmarkSection, MethodSection, ModelSection, Outcome, Questions, Record, RunFile, RunFolder, Source,
 };
-use visionthink_protocol::FinishReason;
+use visionthink_model::Config;
+use visionthink_protocol::{FinishReason, Mode};
 
 use super::clock::Clocked;
 use super::cost::{ledger, seconds};
 use super::prepare::{Asked, Prepared, Prompter};
+use super::remote;
 use super::watch::Watch;
-use crate::model::{Opened, profile};
+use crate::elsewhere::Elsewhere;
+use crate::model::profile;
 
 /// What is asked, of whom, and how.
 #[derive(Clone, Copy)]
@@ -28,6 +31,14 @@ pub(crate) struct Combination<'a> {
     pub(crate) method: &'a MethodSection,
     pub(crate) benchmark: &'a BenchmarkSection,
     pub(crate) questions: &'a Questions,
+}
+
+/// Who computes.
+pub(crate) enum Who<'a> {
+    /// This process.
+    Here(&'a mut EmbeddedEngine),
+    /// Another server, which runs the same checkpoint.
+    There(&'a Elsewhere),
 }
 
 /// What this process has done so far.
@@ -51,7 +62,8 @@ pub(crate) struct Session {
 /// Files that cannot be read or written. What the engine cannot finish is recorded, not an error.
 pub(crate) fn answer(
     combination: Combination<'_>,
-    opened: &mut Opened,
+    checkpoint: &ModelFolder,
+    who: Who<'_>,
     folder: &mut RunFolder,
     session: &mut Session,
     watch: &mut Watch,
@@ -65,21 +77,19 @@ pub(crate) fn answer(
     let done: BTreeSet<u64> = done.filter(|source| folder.log.is_done(source)).map(|source| source.index).collect();
     let prompter = Prompter {
         run,
-        profile: profile(&opened.folder, model.profile)?.into(),
-        processor: opened.folder.processor.clone(),
-        folder: opened.folder.clone(),
+        profile: profile(checkpoint, model.profile)?.into(),
+        processor: checkpoint.processor.clone(),
+        folder: checkpoint.clone(),
         mode: method.mode,
         pixels: method.pixels,
         source,
     };
     let began = Instant::now();
-    let mut engine = Clocked::new(&mut opened.engine);
     let rows = questions.read(move |place| !done.contains(&place))?;
     let (sender, receiver) = sync_channel(2 * run.generation.max_rows);
     let (open, answered) = (BTreeMap::new(), Vec::new());
     let desk = RefCell::new(Desk { folder, session, watch, open, answered, at: began, error: None });
-    let cancel = CancelToken::new();
-    thread::scope(|scope| {
+    let busy = thread::scope(|scope| {
         // Reading, drawing and scaling wait for nobody but the channel, so that the engine does not wait for them.
         scope.spawn(move || {
             for row in rows {
@@ -94,26 +104,72 @@ pub(crate) fn answer(
         let mut number = 0;
         let tasks = receiver.into_iter().filter_map(|prepared| {
             let task = desk.borrow_mut().take(number, prepared);
+            let task = task.map(|task| (number, task));
             number += usize::from(task.is_some());
             task
         });
-        roll_out(&mut engine, tasks, &cancel, |event| {
-            let mut desk = desk.borrow_mut();
-            match event {
-                RolloutEvent::Finished(rollout) => desk.take_answer(rollout),
-                RolloutEvent::Token { .. } => desk.record(),
-            }
-            if desk.error.is_some() || stop.load(Ordering::Relaxed) {
-                cancel.cancel();
-            }
-        });
-    });
+        match who {
+            Who::Here(engine) => Ok(here(engine, tasks.map(|(_, task)| task), &desk, stop)),
+            Who::There(server) => there(server, tasks, method.mode, &checkpoint.config, &desk, stop),
+        }
+    })?;
     let mut desk = desk.into_inner();
     desk.record();
     let Desk { session, error, .. } = desk;
     session.seconds += began.elapsed().as_secs_f64();
-    session.engine_seconds += engine.busy.as_secs_f64();
+    session.engine_seconds += busy.as_secs_f64();
     error.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Has tasks answered in this process; the time inside the engine.
+fn here(
+    engine: &mut EmbeddedEngine,
+    tasks: impl Iterator<Item = Task>,
+    desk: &RefCell<Desk<'_>>,
+    stop: &AtomicBool,
+) -> Duration {
+    let mut engine = Clocked::new(engine);
+    let cancel = CancelToken::new();
+    roll_out(&mut engine, tasks, &cancel, |event| {
+        let mut desk = desk.borrow_mut();
+        match event {
+            RolloutEvent::Finished(rollout) => desk.take_answer(rollout),
+            RolloutEvent::Token { .. } => desk.record(),
+        }
+        if desk.error.is_some() || stop.load(Ordering::Relaxed) {
+            cancel.cancel();
+        }
+    });
+    engine.busy
+}
+
+/// Has tasks answered by another server; the time until the last answer, all of which is the server's.
+fn there(
+    server: &Elsewhere,
+    tasks: impl Iterator<Item = (usize, Task)>,
+    mode: Mode,
+    config: &Config,
+    desk: &RefCell<Desk<'_>>,
+    stop: &AtomicBool,
+) -> anyhow::Result<Duration> {
+    let began = Instant::now();
+    let goes_on = || desk.borrow().error.is_none() && !stop.load(Ordering::Relaxed);
+    let requests = tasks.take_while(|_| goes_on()).filter_map(|(number, task)| {
+        let question = desk.borrow().open.get(&number)?.question.clone();
+        let request = remote::request(server, &task, &question, mode);
+        request.map_err(|error| desk.borrow_mut().fail(number, error.to_string())).ok().map(|request| (number, request))
+    });
+    server.answer_all(requests, |number, answered, took| {
+        let mut desk = desk.borrow_mut();
+        match answered.map(|completion| remote::answer(&completion, config, took)) {
+            Ok(Some(answer)) => desk.end(number, Outcome::Answered { answer }),
+            Ok(None) => desk.fail(number, "the server gave no sample".to_owned()),
+            Err(error) => desk.fail(number, error.to_string()),
+        }
+        desk.record();
+        Ok(())
+    })?;
+    Ok(began.elapsed())
 }
 
 /// Where questions are handed out and answers come in.
@@ -132,7 +188,7 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     /// The task of a question that can be asked; what cannot is recorded at once.
-    fn take(&mut self, number: usize, prepared: Prepared) -> Option<visionthink_engine::Task> {
+    fn take(&mut self, number: usize, prepared: Prepared) -> Option<Task> {
         match prepared {
             Prepared::Ready(asked, task) => {
                 self.open.insert(number, asked);
@@ -171,6 +227,18 @@ impl Desk<'_> {
             Outcome::Answered { answer }
         };
         self.answered.push((asked, outcome));
+    }
+
+    fn end(&mut self, number: usize, outcome: Outcome) {
+        if let Some(asked) = self.open.remove(&number) {
+            self.answered.push((asked, outcome));
+        }
+    }
+
+    /// A question that could not be finished; a later run asks it again.
+    fn fail(&mut self, number: usize, problem: String) {
+        self.session.failed += 1;
+        self.end(number, Outcome::Failed { problem });
     }
 
     /// Records what a step of the engine has ended. Its answers come at one moment and so share the time that led to it.

@@ -7,10 +7,11 @@ mod judging;
 mod manifest;
 mod page;
 mod prepare;
+mod remote;
 mod report;
 mod watch;
 
-pub(crate) use answer::{Combination, Session, answer};
+pub(crate) use answer::{Combination, Session, Who, answer};
 pub(crate) use judging::judge;
 pub(crate) use manifest::{merge_manifests, write_manifest};
 pub(crate) use report::{write_page, write_reports};

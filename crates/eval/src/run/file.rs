@@ -95,6 +95,23 @@ pub struct ModelSection {
     /// Its prompts; without it those that the checkpoint names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileName>,
+    /// A server that runs it in place of this process; of `source` the files beside the weights are read then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineSection>,
+}
+
+/// An OpenAI-compatible server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineSection {
+    /// The address in front of `/chat/completions`, `http://127.0.0.1:8000/v1` say.
+    pub url: String,
+    /// What it calls the model; without it the only one it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The environment variable that holds its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_env: Option<String>,
 }
 
 /// How pictures are shown.
@@ -195,6 +212,11 @@ impl RunFile {
 }
 
 impl MethodSection {
+    /// Whether visual tokens are dropped.
+    pub fn prunes(&self) -> bool {
+        self.pruning.is_some() || self.pruning_settings.is_some()
+    }
+
     /// How visual tokens are dropped in a decoder of `layers` layers.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ use super::place::Place;
 use super::pool::Pool;
 use super::reply::{Fragment, Reply, message_of};
 use super::sse::{EventReader, NotEvents};
+use visionthink_protocol::Mode;
+
 use crate::api::ApiError;
 
 /// As much of a refusal as is read.
@@ -54,6 +56,8 @@ struct Outgoing<'a> {
     model: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     return_token_ids: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visionthink: Option<Value>,
     #[serde(flatten)]
     body: &'a Map<String, Value>,
 }
@@ -64,7 +68,9 @@ impl Call {
             return Sending::Failed(ApiError::Internal { reason: "a server that is not in the pool was chosen" });
         };
         let model = member.settings.model.as_deref().unwrap_or(&pool.model);
-        let outgoing = Outgoing { model, return_token_ids: member.settings.token_ids, body };
+        // A server that looks too is to show what it is sent.
+        let visionthink = member.settings.looks.then(|| json!({"mode": Mode::Full}));
+        let outgoing = Outgoing { model, return_token_ids: member.settings.token_ids, visionthink, body };
         let Ok(bytes) = serde_json::to_vec(&outgoing) else {
             return Sending::Failed(ApiError::Internal { reason: "a request could not be written as JSON" });
         };

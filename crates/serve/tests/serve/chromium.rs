@@ -126,10 +126,25 @@ impl Browser {
             "(() => {{ const e = document.querySelector('{selector}'); e.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
              const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
         );
-        let place = self.value(&place);
-        for kind in ["mousePressed", "mouseReleased"] {
-            let button = json!({"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1});
-            self.call("Input.dispatchMouseEvent", button);
+        let heard = format!(
+            "(() => {{ window.clicked = false; const hear = () => {{ window.clicked = true; }}; \
+             document.querySelector('{selector}').addEventListener('click', hear, {{once: true, capture: true}}); }})()"
+        );
+        self.value(&heard);
+        let deadline = Instant::now() + PATIENCE;
+        // The page may still move: a click on where something was is made again.
+        while self.value("window.clicked") != true {
+            assert!(Instant::now() < deadline, "`{selector}` never hears a click");
+            let before = self.value(&place);
+            std::thread::sleep(Duration::from_millis(50));
+            let now = self.value(&place);
+            if now != before {
+                continue;
+            }
+            for kind in ["mousePressed", "mouseReleased"] {
+                let button = json!({"type": kind, "x": now[0], "y": now[1], "button": "left", "clickCount": 1});
+                self.call("Input.dispatchMouseEvent", button);
+            }
         }
     }
 

@@ -38,6 +38,20 @@ impl RunFile {
             found.extend(judge.endpoint.problems("judge.endpoint"));
         }
         self.methods.iter().for_each(|method| method.problems(&mut found));
+        for model in self.models.iter().filter(|model| model.engine.is_some()) {
+            let name = &model.name;
+            for method in self.methods.iter().filter(|method| method.prunes()) {
+                let method = &method.name;
+                found.push(format!(
+                    "method `{method}` drops visual tokens, which the server of model `{name}` cannot be told"
+                ));
+            }
+            if model.adapter.is_some() {
+                found.push(format!(
+                    "model `{name}` has `adapter` and `engine`; a server has its adapters loaded itself"
+                ));
+            }
+        }
         names("model", self.models.iter().map(|section| section.name.as_str()), &mut found);
         names("method", self.methods.iter().map(|section| section.name.as_str()), &mut found);
         names("benchmark", self.benchmarks.iter().map(|section| section.name.as_str()), &mut found);
