@@ -35,5 +35,5 @@ pub use record::{Answer, Ledger, Outcome, Record, Seconds, Source};
 pub use result::{Coverage, sample_scores, scored};
 pub use samples::SampleLog;
 pub use sheet::Scoring;
-pub use summary::{Cell, Means, POOLED, Scope, Summary, Versus, scoring};
+pub use summary::{Cell, Means, POOLED, Scope, SeedScore, Summary, Versus, scoring};
 pub use verdicts::Verdicts;

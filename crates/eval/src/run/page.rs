@@ -2,6 +2,7 @@
 
 mod differences;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::file::RunFile;
@@ -21,6 +22,7 @@ pub fn markdown(run: &RunFile, summary: &Summary) -> String {
         if summary.cells.iter().any(|cell| cell.scope.needs_full.is_some()) {
             needs(&mut page, run, summary, &model.name);
         }
+        seeds(&mut page, run, summary, &model.name);
         costs(&mut page, run, summary, &model.name);
         ledger(&mut page, run, summary, &model.name);
         differences::versus(&mut page, summary, &model.name);
@@ -106,6 +108,30 @@ fn needs(page: &mut String, run: &RunFile, summary: &Summary, model: &str) {
                 let score = summary.cell(model, &method.name, &scope).and_then(|cell| cell.score);
                 let _ = write!(page, " {} |", score.map_or_else(|| "–".to_owned(), |score| interval(score, 1, false)));
             }
+        }
+        page.push('\n');
+    }
+    page.push('\n');
+}
+
+/// Scores seed by seed, of everything where there is a score of everything.
+fn seeds(page: &mut String, run: &RunFile, summary: &Summary, model: &str) {
+    let Some(scope) = whole_scopes(run, summary).pop() else { return };
+    let scores: Vec<_> = summary.seeds.iter().filter(|one| one.model == model && one.scope == scope).collect();
+    let seeds: BTreeSet<u64> = scores.iter().map(|one| one.seed).collect();
+    if seeds.is_empty() {
+        return;
+    }
+    let _ =
+        writeln!(page, "### By seed\n\nScores on `{}` by the seed that questions were drawn from.\n", scope.benchmark);
+    let heads: Vec<String> =
+        std::iter::once("method".to_owned()).chain(seeds.iter().map(ToString::to_string)).collect();
+    table(page, &heads.iter().map(String::as_str).collect::<Vec<_>>());
+    for method in &run.methods {
+        let _ = write!(page, "| {} |", method.name);
+        for seed in &seeds {
+            let score = scores.iter().find(|one| one.method == method.name && one.seed == *seed).map(|one| one.score);
+            let _ = write!(page, " {} |", score.map_or_else(|| "–".to_owned(), |score| interval(score, 1, false)));
         }
         page.push('\n');
     }

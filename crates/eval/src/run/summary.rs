@@ -86,6 +86,21 @@ pub struct Versus {
     pub difference: Difference,
 }
 
+/// The score of one model by one method on the drawn questions of one seed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SeedScore {
+    /// Name of the model.
+    pub model: String,
+    /// Name of the method.
+    pub method: String,
+    /// Which questions, of these only the seed's.
+    pub scope: Scope,
+    /// The seed.
+    pub seed: u64,
+    /// The benchmark's number.
+    pub score: Interval,
+}
+
 /// All numbers of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
@@ -93,6 +108,8 @@ pub struct Summary {
     pub cells: Vec<Cell>,
     /// Each method against the first one, and each adaptive method against every other.
     pub versus: Vec<Versus>,
+    /// Where questions are drawn from several seeds, the scores of each.
+    pub seeds: Vec<SeedScore>,
 }
 
 impl Summary {
@@ -101,7 +118,7 @@ impl Summary {
     /// # Errors
     /// As [`score()`](crate::score()), for a row that its benchmark cannot score.
     pub fn of(run: &RunRecords) -> Result<Self> {
-        let mut summary = Self { cells: Vec::new(), versus: Vec::new() };
+        let mut summary = Self { cells: Vec::new(), versus: Vec::new(), seeds: Vec::new() };
         let options = run.run.options();
         for model in &run.run.models {
             for (scope, metric) in scopes(run) {
@@ -139,6 +156,14 @@ impl Summary {
                 seconds: each(|one| one.seconds.share),
                 means: Means::of(&answers),
             });
+            for seed in seeds(&records).into_iter().filter(|_| scope.needs_full.is_none()) {
+                let of_seed: Vec<&Record> =
+                    records.iter().copied().filter(|record| seed_of(record) == Some(seed)).collect();
+                if let Some(score) = scored(&of_seed, scoring, bootstrap)? {
+                    let (model, method) = (model.to_owned(), method.name.clone());
+                    self.seeds.push(SeedScore { model, method, scope: scope.clone(), seed, score });
+                }
+            }
             by_method.push((method, records));
         }
         for (place, (method, records)) in by_method.iter().enumerate() {
@@ -193,6 +218,17 @@ impl Scope {
         };
         planned.iter().map(of).fold(0, usize::saturating_add)
     }
+}
+
+/// The seed that a question was drawn from.
+fn seed_of(record: &Record) -> Option<u64> {
+    record.row.get("seed")?.as_u64()
+}
+
+/// The seeds of records; none where there is only one, whose score is that of all.
+fn seeds(records: &[&Record]) -> BTreeSet<u64> {
+    let found: BTreeSet<u64> = records.iter().filter_map(|record| seed_of(record)).collect();
+    if found.len() > 1 { found } else { BTreeSet::new() }
 }
 
 /// Whether a drawn question needs the full image.
@@ -314,6 +350,21 @@ mod tests {
             [("adaptive", "full", None), ("adaptive", "full", Some(false)), ("adaptive", "full", Some(true))]
         );
         assert_eq!(summary.versus[0].difference.differing, [("b".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn several_seeds_have_a_score_each_and_one_has_none() {
+        let seeded = |seed: fn(u64) -> u64| {
+            let mut records = all();
+            for record in &mut records {
+                record.row["seed"] = seed(record.source.index).into();
+            }
+            summary(records).seeds
+        };
+        let found = seeded(|index| 20 + index / 3);
+        let scores: Vec<_> = found.iter().map(|one| (one.method.as_str(), one.seed, one.score.value.round())).collect();
+        assert_eq!(scores, [("full", 20, 100.0), ("full", 21, 100.0), ("adaptive", 20, 67.0), ("adaptive", 21, 100.0)]);
+        assert!(seeded(|_| 20).is_empty());
     }
 
     #[test]
