@@ -8,9 +8,11 @@ use visionthink_data::world::{Family, Split};
 use visionthink_engine::Sampling;
 use visionthink_eval::metrics::answer_tag::TagOrder;
 use visionthink_eval::{Benchmark, Edition, ShardOf};
+use visionthink_image::{DecodeOptions, Limits};
 use visionthink_model::Dtype;
 use visionthink_protocol::{Mode, ProfileName};
 use visionthink_prune::Choice;
+use visionthink_reward::judge::VerifierFamily;
 
 use crate::commands::bench::TokenPrices;
 use crate::device::DeviceChoice;
@@ -99,6 +101,32 @@ pub(crate) struct EngineArguments {
     pub(crate) key_env: Option<String>,
 }
 
+/// How large an image may be: what is larger is refused before it is decoded.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ImageLimitArguments {
+    /// Most bytes of an image file.
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_bytes)]
+    pub(crate) image_max_bytes: u64,
+    /// Most pixels of an image, width times height.
+    #[arg(long, value_name = "PIXELS", default_value_t = Limits::default().max_pixels)]
+    pub(crate) image_max_pixels: u64,
+    /// Most bytes of an image as its decoder writes it, up to 8 a pixel.
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_decoded_bytes)]
+    pub(crate) image_max_decoded_bytes: u64,
+}
+
+impl ImageLimitArguments {
+    /// As the decoder takes them.
+    pub(crate) fn decoding(&self) -> DecodeOptions {
+        let limits = Limits {
+            max_bytes: self.image_max_bytes,
+            max_pixels: self.image_max_pixels,
+            max_decoded_bytes: self.image_max_decoded_bytes,
+        };
+        DecodeOptions { limits, ..DecodeOptions::default() }
+    }
+}
+
 /// How tokens are chosen.
 #[derive(Debug, Args)]
 pub(crate) struct SamplingArguments {
@@ -145,6 +173,8 @@ pub(crate) struct AskArguments {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) sampling: SamplingArguments,
+    #[command(flatten)]
+    pub(crate) image_limits: ImageLimitArguments,
     #[command(flatten)]
     pub(crate) model: ModelArguments,
     /// The question.
@@ -341,6 +371,14 @@ fn edition(name: &str) -> Result<Edition, String> {
     }
 }
 
+fn verifier_family(name: &str) -> Result<VerifierFamily, String> {
+    match name {
+        "qwen3" => Ok(VerifierFamily::Qwen3),
+        "qwen2.5" => Ok(VerifierFamily::Qwen2_5),
+        _ => Err("expected qwen3 or qwen2.5".to_owned()),
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct JudgeArguments {
     /// Predictions, one JSON object a line: `id`, `question`, `answer`, `prediction`, optional `answers`.
@@ -350,8 +388,21 @@ pub(crate) struct JudgeArguments {
     #[arg(long)]
     pub(crate) output: PathBuf,
     /// A TOML file with the endpoint: `kind`, `url`, `model`, and how patiently to ask.
-    #[arg(long)]
-    pub(crate) endpoint: PathBuf,
+    #[arg(long, required_unless_present = "model")]
+    pub(crate) endpoint: Option<PathBuf>,
+    /// Instead of an endpoint a checkpoint that judges in this process, greedily: a folder or `hf:ORG/NAME` (Qwen2, Qwen3).
+    #[arg(long, value_name = "DIR", conflicts_with = "endpoint")]
+    pub(crate) model: Option<String>,
+    /// Most tokens of a reply of `--model`, thinking included; an endpoint's file has `max_tokens`.
+    #[arg(long, default_value_t = 1024, conflicts_with = "endpoint")]
+    pub(crate) max_new_tokens: usize,
+    /// Where `--model` runs: auto, cpu, cuda:N, rocm:N, vulkan:N, metal or tch:N.
+    #[arg(long, default_value = "auto", conflicts_with = "endpoint")]
+    pub(crate) device: DeviceChoice,
+    /// Ask as the paper's verifier, for `[[YES]]` or `[[NO]]`, with the prompt of this family: qwen3 or qwen2.5. Goes before
+    /// the endpoint's `variant`; without both it is the judge with its score.
+    #[arg(long, value_name = "FAMILY", value_parser = verifier_family)]
+    pub(crate) verifier: Option<VerifierFamily>,
     /// A folder that keeps verdicts for further runs.
     #[arg(long)]
     pub(crate) cache: Option<PathBuf>,
@@ -434,6 +485,8 @@ pub(crate) struct GenerateArguments {
     #[command(flatten)]
     pub(crate) sampling: SamplingArguments,
     #[command(flatten)]
+    pub(crate) image_limits: ImageLimitArguments,
+    #[command(flatten)]
     pub(crate) model: ModelArguments,
     #[command(flatten)]
     pub(crate) engine: EngineArguments,
@@ -453,6 +506,8 @@ pub(crate) struct InspectArguments {
     /// Write `pixel_values` and `image_grid_thw` of both views.
     #[arg(long, value_name = "OUT.safetensors")]
     pub(crate) dump: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) image_limits: ImageLimitArguments,
 }
 
 #[derive(Debug, Args)]
@@ -465,6 +520,9 @@ pub(crate) struct RewardArguments {
     /// The run file whose `[reward]` and `[advantage]` apply.
     #[arg(long)]
     pub(crate) config: PathBuf,
+    /// Where a judge of `[reward.judge.checkpoint]` runs: auto, cpu, cuda:N, rocm:N, vulkan:N, metal or tch:N.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
 }
 
 #[derive(Debug, Args)]
@@ -475,6 +533,8 @@ pub(crate) struct ScoreArguments {
     /// Where results go; stdout without it. Ids that are already there are skipped.
     #[arg(long)]
     pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) image_limits: ImageLimitArguments,
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 }

@@ -28,10 +28,9 @@ const FETCH_LIMIT: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// When the source is not allowed, not readable or not an image; the error names the source, never the data in it.
-pub(crate) fn load(source: &str, folder: &Path, sources: Sources) -> anyhow::Result<RgbImage> {
-    let options = DecodeOptions::default();
+pub(crate) fn load(source: &str, folder: &Path, sources: Sources, options: &DecodeOptions) -> anyhow::Result<RgbImage> {
     if let Some(data) = source.strip_prefix("data:") {
-        return decode(&data_url(data)?, &options).context("image in a `data:` URL");
+        return decode(&data_url(data)?, options).context("image in a `data:` URL");
     }
     if source.starts_with("http://") || source.starts_with("https://") {
         if sources == Sources::Local {
@@ -41,13 +40,17 @@ pub(crate) fn load(source: &str, folder: &Path, sources: Sources) -> anyhow::Res
             .hint("download it first and give its path")
             .into());
         }
-        return decode(&fetch(source, options.limits.max_bytes)?, &options).with_context(|| source.to_owned());
+        return decode(&fetch(source, options.limits.max_bytes)?, options).with_context(|| source.to_owned());
     }
     if source == "-" && sources == Sources::Person {
         let mut bytes = Vec::new();
         // One byte more than the limit, so that the decoder sees that it was passed.
-        std::io::stdin().lock().take(options.limits.max_bytes + 1).read_to_end(&mut bytes).context("reading stdin")?;
-        return decode(&bytes, &options).context("image on stdin");
+        std::io::stdin()
+            .lock()
+            .take(options.limits.max_bytes.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .context("reading stdin")?;
+        return decode(&bytes, options).context("image on stdin");
     }
     if let Some((scheme, _)) = source.split_once("://").filter(|(scheme, _)| *scheme != "file") {
         let fetched = if sources == Sources::Person { "`http`, `https`, " } else { "" };
@@ -56,7 +59,7 @@ pub(crate) fn load(source: &str, folder: &Path, sources: Sources) -> anyhow::Res
         ))
         .into());
     }
-    Ok(open(&folder.join(file_path(source)?), &options)?)
+    Ok(open(&folder.join(file_path(source)?), options)?)
 }
 
 /// The image of a request file as a `data:` URL, its bytes as they are.
@@ -149,14 +152,15 @@ mod tests {
 
     #[test]
     fn request_files_fetch_nothing() {
-        let error = load("https://example.com/a.png", Path::new("."), Sources::Local).unwrap_err();
+        let error =
+            load("https://example.com/a.png", Path::new("."), Sources::Local, &DecodeOptions::default()).unwrap_err();
         assert!(error.to_string().contains("is a URL"), "{error}");
     }
 
     #[test]
     fn broken_data_urls_are_errors() {
         for source in ["data:", "data:image/png,abc", "data:image/png;base64,@@", "data:image/png;base64,AAAA"] {
-            assert!(load(source, Path::new("."), Sources::Local).is_err(), "{source}");
+            assert!(load(source, Path::new("."), Sources::Local, &DecodeOptions::default()).is_err(), "{source}");
         }
     }
 }

@@ -5,34 +5,100 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use visionthink_protocol::Message;
 
 use crate::failure::Failure;
 
 /// One line of a request file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(crate) struct Request {
     /// Text or number; the line number where there is none.
-    #[serde(default)]
     pub(crate) id: Option<Value>,
     /// A conversation, rendered with the checkpoint's chat template.
-    #[serde(default)]
     pub(crate) messages: Option<Vec<Message>>,
     /// Raw text with one `<|image_pad|>` an image; no template is applied.
-    #[serde(default)]
     pub(crate) prompt: Option<String>,
     /// Paths or URLs of the images of `prompt`, in order.
-    #[serde(default)]
     pub(crate) images: Vec<String>,
     /// Text to score.
-    #[serde(default)]
     pub(crate) completion: Option<String>,
     /// Ids to score.
-    #[serde(default)]
     pub(crate) completion_ids: Option<Vec<u32>>,
+}
+
+impl Request {
+    /// Keys of a line.
+    const KEYS: [&str; 6] = ["id", "messages", "prompt", "images", "completion", "completion_ids"];
+
+    /// Reads a line key by key, so that what is wrong is said by its name. A key that is `null` is not there.
+    fn from_line(line: &str) -> Result<Self, String> {
+        let columns = match serde_json::from_str(line) {
+            Ok(Value::Object(columns)) => columns,
+            Ok(other) => return Err(format!("found {}; expected an object", kind(&other))),
+            Err(error) => {
+                return Err(format!("not JSON from column {} on; expected one object a line", error.column()));
+            }
+        };
+        let mut request = Self::default();
+        for (key, value) in columns {
+            let wrong = |expected: &str| format!("`{key}` is {}; expected {expected}", kind(&value));
+            match key.as_str() {
+                _ if value.is_null() && Self::KEYS.contains(&key.as_str()) => {}
+                "id" => request.id = Some(value),
+                "messages" => request.messages = Some(messages(value)?),
+                "prompt" => request.prompt = Some(text(&value).ok_or_else(|| wrong("a text"))?),
+                "images" => {
+                    request.images = each(&value, text).ok_or_else(|| wrong("a list of paths or URLs"))?;
+                }
+                "completion" => request.completion = Some(text(&value).ok_or_else(|| wrong("a text"))?),
+                "completion_ids" => {
+                    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+                    request.completion_ids = Some(each(&value, id).ok_or_else(|| wrong("a list of token ids"))?);
+                }
+                _ => return Err(format!("unknown key `{key}`; expected `{}`", Self::KEYS.join("`, `"))),
+            }
+        }
+        Ok(request)
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// All members of a list, if it is one and each is of the kind.
+fn each<T>(value: &Value, member: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+    value.as_array()?.iter().map(member).collect()
+}
+
+fn messages(value: Value) -> Result<Vec<Message>, String> {
+    let Value::Array(list) = value else {
+        return Err(format!("`messages` is {}; expected a list", kind(&value)));
+    };
+    let message = |(place, value): (usize, Value)| {
+        serde_json::from_value(value).map_err(|_| {
+            format!(
+                "`messages[{place}]` is no message; expected `role` (`system`, `user`, `assistant` or `tool`) and `content`, \
+                 a text or a list of parts like `{{\"type\": \"text\", \"text\": \"…\"}}` and \
+                 `{{\"type\": \"image_url\", \"image_url\": {{\"url\": \"…\"}}}}`"
+            )
+        })
+    };
+    list.into_iter().enumerate().map(message).collect()
+}
+
+/// What a JSON value is, in words.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
 }
 
 /// One line of a result file.
@@ -63,7 +129,8 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<(Value, Request)>> {
         if line.trim().is_empty() {
             continue;
         }
-        let mut request: Request = serde_json::from_str(&line).with_context(place)?;
+        let mut request =
+            Request::from_line(&line).map_err(|problem| Failure::failed(format!("{}: {problem}", place())))?;
         let id = request.id.take().unwrap_or_else(|| Value::from(number as u64));
         if !(id.is_string() || id.is_number()) {
             return Err(Failure::failed(format!("{}: `id` is {id}; expected a text or a number", place())).into());
@@ -173,8 +240,16 @@ mod tests {
     #[test]
     fn a_bad_line_is_named() {
         for (lines, expected) in [
-            ("{\"prompt\": \"a\"}\n{", ":2"),
-            ("{\"prompt\": \"a\", \"image\": []}", "image"),
+            ("{\"prompt\": \"a\"}\n{", ":2: not JSON from column 1 on; expected one object a line"),
+            ("[]", ":1: found a list; expected an object"),
+            ("{\"prompt\": \"a\", \"image\": []}", "unknown key `image`; expected `id`, `messages`"),
+            ("{\"prompt\": 7}", "`prompt` is a number; expected a text"),
+            ("{\"prompt\": \"a\", \"images\": [1]}", "`images` is a list; expected a list of paths or URLs"),
+            ("{\"prompt\": \"a\", \"completion_ids\": [-1]}", "expected a list of token ids"),
+            (
+                "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"judge\"}]}",
+                "`messages[1]` is no message; expected `role`",
+            ),
             ("{}", "neither"),
             ("{\"prompt\": \"a\", \"messages\": []}", "both"),
             ("{\"id\": 1, \"prompt\": \"a\"}\n{\"id\": 1, \"prompt\": \"a\"}", "twice"),

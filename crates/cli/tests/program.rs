@@ -131,6 +131,15 @@ fn wrong_usage_is_told_with_code_2() {
     fail(&["ask", "--temperature", "-1", "hi"], folder.path(), 2, &["temperature"]);
     fail(&["ask", "--max-tokens", "0", "hi"], folder.path(), 2, &["--max-tokens"]);
     fail(&["ask", "--mode", "middle", "hi"], folder.path(), 2, &["middle"]);
+    let image = format!("{FIXTURES}/models/images/shapes_224x224.png");
+    for (flag, said) in [
+        ("--image-max-pixels", "`max_pixels` is 9"),
+        ("--image-max-bytes", "`max_bytes` is 9"),
+        ("--image-max-decoded-bytes", "`max_decoded_bytes`, which is 9"),
+    ] {
+        fail(&["inspect", &image, flag, "9"], folder.path(), 1, &[said]);
+        fail(&["ask", "--image", &image, flag, "9", "hi"], folder.path(), 1, &[said]);
+    }
     fail(&["synth", "--out", "x", "--split", "test", "--n", "0"], folder.path(), 2, &["--n"]);
     fs_err::write(folder.path().join("run.toml"), "[run]\nnmae = \"a\"\n").unwrap();
     fail(&["check", "run.toml"], folder.path(), 2, &["nmae"]);

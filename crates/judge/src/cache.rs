@@ -115,7 +115,7 @@ mod tests {
     fn key(prediction: &str) -> Key {
         let endpoint = JudgeEndpoint::new(EndpointKind::OpenAi, "http://127.0.0.1:1", "m");
         let question = Question { question: "How many?", ground_truth: "2", prediction };
-        Key::new(&endpoint, &endpoint.variant.prompt(&question))
+        Key::new(&endpoint.identity(), &endpoint.variant.prompt(&question))
     }
 
     fn judged(accuracy: Accuracy) -> Judgement {

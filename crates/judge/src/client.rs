@@ -1,5 +1,7 @@
 //! Asking one question until there is a verdict or no patience left.
 
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +15,9 @@ use crate::error::{JudgeError, Result};
 use crate::http::Connection;
 use crate::judgement::{Fault, Judgement, Usage};
 use crate::key::Secret;
+use crate::pool;
 use crate::prompt::Prompt;
+use crate::respondent::{Identity, Respondent};
 
 /// How often a waiting thread looks whether it is still wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -126,6 +130,40 @@ impl Client {
             _ => self.take_heart(),
         }
         call
+    }
+}
+
+/// The model and where it is, for messages.
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` at `{}`", self.endpoint.model, self.endpoint.url)
+    }
+}
+
+impl Respondent for Client {
+    fn identity(&self) -> Identity {
+        self.endpoint.identity()
+    }
+
+    fn ask(&mut self, prompt: &Prompt) -> Judgement {
+        Self::ask(self, prompt, &|| false)
+    }
+
+    /// Several prompts at a time.
+    ///
+    /// # Errors
+    /// [`JudgeError::Unreachable`] where too many calls in a row find no server or are refused; what `each` returns.
+    fn ask_all(
+        &mut self,
+        prompts: &[&Prompt],
+        cancel: &AtomicBool,
+        each: &mut dyn FnMut(usize, Judgement) -> Result<()>,
+    ) -> Result<()> {
+        let client = &*self;
+        client.take_heart();
+        let stop = || cancel.load(Ordering::Relaxed) || client.is_lost();
+        pool::run(client, prompts, &stop, each)?;
+        client.check_reachable()
     }
 }
 

@@ -10,6 +10,7 @@ use ureq::http::Uri;
 use visionthink_reward::judge::RetryPolicy;
 
 use crate::prompt::Variant;
+use crate::respondent::Identity;
 
 /// How a server is addressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,14 @@ pub enum EndpointKind {
 }
 
 impl EndpointKind {
+    /// Its name in run files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Azure => "azure",
+        }
+    }
+
     /// The variable that usually holds the key.
     pub fn key_variable(self) -> &'static str {
         match self {
@@ -174,6 +183,11 @@ impl JudgeEndpoint {
     /// All values that no judge can be asked with; `section` is what the run file calls this section.
     pub fn problems(&self, section: &str) -> Vec<String> {
         check::problems(self, section)
+    }
+
+    /// What its verdicts depend on.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { kind: self.kind.name(), model: self.model.clone(), variant: self.variant }
     }
 
     /// Where requests go.

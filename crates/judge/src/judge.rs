@@ -1,9 +1,9 @@
-//! The judge as others use it: client, cache and counts in one.
+//! The judge as others use it: whoever replies, cache and counts in one.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 use visionthink_reward::judge::Question;
@@ -15,8 +15,8 @@ use crate::endpoint::JudgeEndpoint;
 use crate::error::{JudgeError, Result};
 use crate::judgement::{Fault, Judgement};
 use crate::key::Secret;
-use crate::pool;
 use crate::prompt::{Key, Prompt};
+use crate::respondent::{Identity, Respondent};
 
 /// A question with a name of the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub enum Ended {
 /// ```
 #[derive(Debug)]
 pub struct Judge {
-    client: Client,
+    respondent: Box<dyn Respondent>,
     cache: Option<Cache>,
     counts: Counts,
 }
@@ -76,8 +76,7 @@ pub struct Judge {
 /// The model and where it is, for messages.
 impl fmt::Display for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let JudgeEndpoint { model, url, .. } = self.endpoint();
-        write!(f, "`{model}` at `{url}`")
+        fmt::Display::fmt(&self.respondent, f)
     }
 }
 
@@ -99,13 +98,20 @@ impl Judge {
             return Err(JudgeError::Settings { problems });
         }
         let secret = Secret::of(&endpoint)?;
-        let cache = cache.map(Cache::open).transpose()?;
-        Ok(Self { client: Client::new(endpoint, secret)?, cache, counts: Counts::default() })
+        Self::of(Box::new(Client::new(endpoint, secret)?), cache)
     }
 
-    /// What it was opened with.
-    pub fn endpoint(&self) -> &JudgeEndpoint {
-        self.client.endpoint()
+    /// A judge that asks somebody else; with the folder of known verdicts, if there is to be one.
+    ///
+    /// # Errors
+    /// [`JudgeError::Io`].
+    pub fn of(respondent: Box<dyn Respondent>, cache: Option<&Path>) -> Result<Self> {
+        Ok(Self { respondent, cache: cache.map(Cache::open).transpose()?, counts: Counts::default() })
+    }
+
+    /// What its verdicts depend on.
+    pub fn identity(&self) -> Identity {
+        self.respondent.identity()
     }
 
     /// Sums since it was opened.
@@ -119,13 +125,14 @@ impl Judge {
     /// # Errors
     /// [`JudgeError::Io`] where the verdict cannot be kept.
     pub fn judge(&mut self, question: &Question<'_>) -> Result<Judgement> {
-        let prompt = self.endpoint().variant.prompt(question);
-        let key = Key::new(self.endpoint(), &prompt);
+        let identity = self.identity();
+        let prompt = identity.variant.prompt(question);
+        let key = Key::new(&identity, &prompt);
         if let Some(known) = self.known(key) {
             self.counts.record(&known);
             return Ok(known);
         }
-        let judgement = self.client.ask(&prompt, &|| false);
+        let judgement = self.respondent.ask(&prompt);
         self.counts.record(&judgement);
         if let Some(cache) = &mut self.cache {
             cache.put(key, &judgement)?;
@@ -135,8 +142,8 @@ impl Judge {
 
     /// Judges many answers, several at a time; `each` hears of every one as soon as it is through.
     ///
-    /// Tasks that come to the same prompt are asked once. `cancel` may be set from anywhere: waiting ends, calls under way
-    /// are waited for (at most [`JudgeEndpoint::timeout_secs`]), and what is not through by then is not told to `each`.
+    /// Tasks that come to the same prompt are asked once. `cancel` may be set from anywhere: waiting ends, calls to a server
+    /// that are under way are waited for (at most [`JudgeEndpoint::timeout_secs`]), and what is not through by then is not told to `each`.
     ///
     /// # Errors
     /// [`JudgeError::Unreachable`] where too many calls in a row find no server or are refused; [`JudgeError::Io`]; what
@@ -163,9 +170,10 @@ impl Judge {
     fn asks(&self, tasks: &[Task<'_>]) -> Vec<Ask> {
         let mut asks: Vec<Ask> = Vec::new();
         let mut places = HashMap::new();
+        let identity = self.identity();
         for (index, task) in tasks.iter().enumerate() {
-            let prompt = self.endpoint().variant.prompt(&task.question);
-            let key = Key::new(self.endpoint(), &prompt);
+            let prompt = identity.variant.prompt(&task.question);
+            let key = Key::new(&identity, &prompt);
             let place = *places.entry(key).or_insert(asks.len());
             match asks.get_mut(place) {
                 Some(ask) => ask.tasks.push(index),
@@ -176,13 +184,10 @@ impl Judge {
     }
 
     fn ask_all(&mut self, asks: &[Ask], cancel: &AtomicBool, report: &mut Report<'_>) -> Result<()> {
-        let Self { client, cache, counts } = self;
-        let client = &*client;
-        client.take_heart();
+        let Self { respondent, cache, counts } = self;
         let prompts: Vec<&Prompt> = asks.iter().map(|ask| &ask.prompt).collect();
-        let stop = || cancel.load(Ordering::Relaxed) || client.is_lost();
-        pool::run(client, &prompts, &stop, &mut |index, judgement| {
-            let ask = asks.get(index).expect("the pool counts prompts");
+        respondent.ask_all(&prompts, cancel, &mut |index, judgement| {
+            let ask = asks.get(index).expect("whoever replies counts prompts");
             if judgement.fault == Some(Fault::Stopped) {
                 counts.record_calls(&judgement);
                 return Ok(());
@@ -191,8 +196,7 @@ impl Judge {
             let kept = cache.as_mut().map_or(Ok(()), |cache| cache.put(ask.key, &judgement));
             report.tell(ask, &judgement, counts)?;
             kept
-        })?;
-        client.check_reachable()
+        })
     }
 
     fn known(&self, key: Key) -> Option<Judgement> {

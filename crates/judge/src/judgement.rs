@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use visionthink_reward::Accuracy;
 
+use crate::prompt::Variant;
+
 /// Tokens as the server counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +65,11 @@ pub enum Fault {
     NoContent,
     /// There is a text, and no verdict in it.
     NoVerdict,
+    /// A model in this process could not reply.
+    Model {
+        /// Why not.
+        why: String,
+    },
     /// The asking was called off.
     Stopped,
 }
@@ -86,6 +93,7 @@ impl fmt::Display for Fault {
             Self::NotJson { found } => write!(f, "the reply is {found}, expected JSON"),
             Self::NoContent => f.write_str("the reply has no text"),
             Self::NoVerdict => f.write_str("the reply has no verdict"),
+            Self::Model { why } => write!(f, "the model cannot reply: {why}"),
             Self::Stopped => f.write_str("called off"),
         }
     }
@@ -109,6 +117,25 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// What a reply amounts to that came in one call.
+    pub fn of_reply(variant: Variant, reply: String, usage: Usage) -> Self {
+        let verdict = variant.verdict(&reply);
+        Self {
+            accuracy: verdict.map_or(Accuracy::Unjudged, Accuracy::from),
+            fault: verdict.is_none().then_some(Fault::NoVerdict),
+            reply: Some(reply),
+            calls: 1,
+            usage,
+            cached: false,
+        }
+    }
+
+    /// A call that ended without a reply.
+    pub fn without_reply(fault: Fault) -> Self {
+        let usage = Usage::default();
+        Self { accuracy: Accuracy::Unjudged, reply: None, fault: Some(fault), calls: 1, usage, cached: false }
+    }
+
     /// What a verdict that is known already amounts to: the same, for nothing.
     pub(crate) fn again(&self) -> Self {
         let cached = self.accuracy != Accuracy::Unjudged;

@@ -92,7 +92,7 @@ pub fn judge_file(
     if rows.is_empty() {
         return Err(JudgeError::NoPredictions { path: files.input.into(), first: problems.into_iter().next() });
     }
-    let (mut output, earlier) = Output::open(files.output, judge.endpoint(), &rows)?;
+    let (mut output, earlier) = Output::open(files.output, &judge.identity(), &rows)?;
     let mut report = FileReport {
         rows: rows.len(),
         judged_before: earlier.judged.len(),

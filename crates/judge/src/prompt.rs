@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use visionthink_reward::judge::{CallOutcome, JUDGE_SYSTEM, Question, VerdictReading, VerifierFamily, VerifierReading};
+use visionthink_reward::judge::{
+    CallOutcome, JUDGE_SYSTEM, Question, Verdict, VerdictReading, VerifierFamily, VerifierReading,
+};
 
-use crate::endpoint::JudgeEndpoint;
+use crate::respondent::Identity;
 
 /// Which of the paper's two kinds of judge is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +64,15 @@ impl Variant {
         }
     }
 
+    /// The verdict in a reply, if there is one.
+    pub(crate) fn verdict(self, reply: &str) -> Option<Verdict> {
+        match self.outcome(reply) {
+            CallOutcome::Reply(reply) => self.reading().read(reply),
+            CallOutcome::Verdict(verdict) => Some(verdict),
+            CallOutcome::Failed | CallOutcome::RateLimited => None,
+        }
+    }
+
     /// Whether the verdict stands behind thinking that has to be part of the reply.
     pub(crate) fn needs_thinking(self) -> bool {
         matches!(self, Self::Verifier { family: VerifierFamily::Qwen3, .. })
@@ -70,9 +81,11 @@ impl Variant {
 
 /// What is sent. Text only: the judge never sees the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Prompt {
-    pub(crate) system: &'static str,
-    pub(crate) user: String,
+pub struct Prompt {
+    /// System message.
+    pub system: &'static str,
+    /// User message. Question and prediction are in it, whatever they say.
+    pub user: String,
 }
 
 /// What a verdict depends on, in 32 bytes.
@@ -80,10 +93,10 @@ pub(crate) struct Prompt {
 pub(crate) struct Key([u8; 32]);
 
 impl Key {
-    /// SHA-256 of kind of endpoint, model, prompt, variant and reading, written as one JSON list so that no two differ
+    /// SHA-256 of kind of judge, model, prompt, variant and reading, written as one JSON list so that no two differ
     /// only in where one part ends.
-    pub(crate) fn new(endpoint: &JudgeEndpoint, prompt: &Prompt) -> Self {
-        let parts = serde_json::json!([1, endpoint.kind, endpoint.model, prompt.system, prompt.user, endpoint.variant]);
+    pub(crate) fn new(judge: &Identity, prompt: &Prompt) -> Self {
+        let parts = serde_json::json!([1, judge.kind, judge.model, prompt.system, prompt.user, judge.variant]);
         Self(Sha256::digest(parts.to_string()).into())
     }
 
@@ -96,12 +109,12 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::EndpointKind;
+    use crate::endpoint::{EndpointKind, JudgeEndpoint};
 
     const QUESTION: Question<'_> = Question { question: "How many?", ground_truth: "2", prediction: "two" };
 
     fn key(endpoint: &JudgeEndpoint) -> String {
-        Key::new(endpoint, &endpoint.variant.prompt(&QUESTION)).to_hex()
+        Key::new(&endpoint.identity(), &endpoint.variant.prompt(&QUESTION)).to_hex()
     }
 
     #[test]

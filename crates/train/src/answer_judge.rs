@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use burn::tensor::Device;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -12,14 +13,19 @@ use visionthink_reward::Accuracy;
 use visionthink_reward::judge::Question;
 use visionthink_rules::{Rule, Tolerance, Truth};
 
+use crate::checkpoint_judge::{CheckpointJudge, JudgeCheckpoint};
+use crate::error::TrainError;
+
 /// What a run file says of the judge: the name of a rule (`judge = "exact"`), `judge = { numeric = { … } }`, or a section
-/// `[….judge.endpoint]`.
+/// `[….judge.endpoint]` or `[….judge.checkpoint]`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JudgeSection {
     /// A rule that needs no language model.
     Rule(Rule),
     /// A language model over HTTP.
     Endpoint(Box<JudgeEndpoint>),
+    /// A language model in this process.
+    Checkpoint(JudgeCheckpoint),
 }
 
 /// The forms of the section that are tables.
@@ -28,6 +34,7 @@ pub enum JudgeSection {
 enum Table {
     Numeric(Tolerance),
     Endpoint(Box<JudgeEndpoint>),
+    Checkpoint(JudgeCheckpoint),
 }
 
 impl<'de> Deserialize<'de> for JudgeSection {
@@ -37,7 +44,7 @@ impl<'de> Deserialize<'de> for JudgeSection {
             type Value = JudgeSection;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a rule, or a table `numeric` or `endpoint`")
+                f.write_str("the name of a rule, or a table `numeric`, `endpoint` or `checkpoint`")
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<JudgeSection, E> {
@@ -48,6 +55,7 @@ impl<'de> Deserialize<'de> for JudgeSection {
                 Ok(match Table::deserialize(MapAccessDeserializer::new(table))? {
                     Table::Numeric(tolerance) => JudgeSection::Rule(Rule::Numeric(tolerance)),
                     Table::Endpoint(endpoint) => JudgeSection::Endpoint(endpoint),
+                    Table::Checkpoint(checkpoint) => JudgeSection::Checkpoint(checkpoint),
                 })
             }
         }
@@ -60,6 +68,7 @@ impl Serialize for JudgeSection {
         match self {
             Self::Rule(rule) => rule.serialize(serializer),
             Self::Endpoint(endpoint) => Table::Endpoint(endpoint.clone()).serialize(serializer),
+            Self::Checkpoint(checkpoint) => Table::Checkpoint(checkpoint.clone()).serialize(serializer),
         }
     }
 }
@@ -67,7 +76,7 @@ impl Serialize for JudgeSection {
 impl JudgeSection {
     /// Keys below the section that say where a judge is and how patiently it is asked. They change no verdict, so a resumed run may change
     /// them: a judge that could not be reached may have moved.
-    pub(crate) const FREE_KEYS: [&str; 12] = [
+    pub(crate) const FREE_KEYS: [&str; 13] = [
         "endpoint.url",
         "endpoint.api_version",
         "endpoint.key_env",
@@ -80,12 +89,13 @@ impl JudgeSection {
         "endpoint.max_wait_secs",
         "endpoint.max_unreachable",
         "endpoint.prices",
+        "checkpoint.max_rows",
     ];
 
     /// What tokens cost, where the run file says so.
     pub(crate) fn prices(&self) -> Option<&Prices> {
         match self {
-            Self::Rule(_) => None,
+            Self::Rule(_) | Self::Checkpoint(_) => None,
             Self::Endpoint(endpoint) => endpoint.prices.as_ref(),
         }
     }
@@ -95,6 +105,7 @@ impl JudgeSection {
         match self {
             Self::Rule(rule) => rule.check().err().map(|error| format!("`{section}`: {error}")).into_iter().collect(),
             Self::Endpoint(endpoint) => endpoint.problems(&format!("{section}.endpoint")),
+            Self::Checkpoint(checkpoint) => checkpoint.problems(&format!("{section}.checkpoint")),
         }
     }
 }
@@ -143,15 +154,20 @@ pub enum NoVerdicts {
 }
 
 impl AnswerJudge {
-    /// Opens what the run file names. Verdicts of a language model are kept in the folder `verdicts`; nothing is asked yet.
+    /// Opens what the run file names; a checkpoint is loaded onto `device`. Verdicts of a language model are kept in the folder
+    /// `verdicts`; nothing is asked yet.
     ///
     /// # Errors
-    /// A key that is not there, or a folder that cannot be used.
-    pub fn open(section: &JudgeSection, verdicts: &Path) -> Result<Self, JudgeError> {
+    /// A key that is not there, a folder that cannot be used, a checkpoint that cannot be loaded.
+    pub fn open(section: &JudgeSection, verdicts: &Path, device: &Device) -> Result<Self, TrainError> {
         Ok(match section {
             JudgeSection::Rule(rule) => Self::Rule(*rule),
             JudgeSection::Endpoint(endpoint) => {
                 Self::Model(Box::new(Judge::open(endpoint.as_ref().clone(), Some(verdicts))?))
+            }
+            JudgeSection::Checkpoint(checkpoint) => {
+                let respondent = CheckpointJudge::load(checkpoint, device)?;
+                Self::Model(Box::new(Judge::of(Box::new(respondent), Some(verdicts))?))
             }
         })
     }
@@ -241,6 +257,7 @@ mod tests {
             "judge = \"rule-based\"",
             "judge = { numeric = { relative = 0.05, absolute = 0.0 } }",
             endpoint,
+            "[judge.checkpoint]\nmodel = \"judge\"\nmax_new_tokens = 512\nvariant = { kind = \"verifier\", family = \"qwen3\" }\n",
         ] {
             let file: File = toml::from_str(text).unwrap();
             let written = toml::to_string(&file).unwrap();

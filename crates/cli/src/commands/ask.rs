@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &AskArguments) -> anyhow::Result<()> {
     // The images first: a wrong path should not cost a load of the weights.
     let mut images = Vec::with_capacity(arguments.images.len());
     for source in &arguments.images {
-        images.push(load(source, Path::new(""), Sources::Person)?);
+        images.push(load(source, Path::new(""), Sources::Person, &arguments.image_limits.decoding())?);
     }
     let options = EngineOptions { max_rows: 1, ..EngineOptions::default() };
     let mut opened = arguments.model.open_pruned(options, arguments.pruning)?;

@@ -7,18 +7,31 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde_json::Value;
 use visionthink_engine::{Backend, EngineOptions, Event, Picture, TurnId, TurnReply, TurnRequest};
-use visionthink_image::Patches;
+use visionthink_image::{DecodeOptions, Patches};
 use visionthink_protocol::{Content, Conversation, Limits, Message, Mode, Part, Profile, Rules, Setup, View};
 
 mod remote;
 
-use crate::args::GenerateArguments;
+use crate::args::{GenerateArguments, ImageLimitArguments};
 use crate::elsewhere::{Elsewhere, Place};
 use crate::failure::Failure;
 use crate::images::{Sources, load};
 use crate::model::{Opened, processor_of};
 use crate::progress;
 use crate::requests::{Completed, Request, Results, read};
+
+/// Where the images of a request file are, and how they are read.
+pub(crate) struct ImageSource<'a> {
+    folder: &'a Path,
+    decoding: DecodeOptions,
+}
+
+impl<'a> ImageSource<'a> {
+    /// Relative paths are relative to the request file.
+    pub(crate) fn beside(input: &'a Path, limits: ImageLimitArguments) -> Self {
+        Self { folder: input.parent().unwrap_or(Path::new("")), decoding: limits.decoding() }
+    }
+}
 
 /// A prompt as the engine takes it.
 pub(crate) struct Prompt {
@@ -47,7 +60,7 @@ pub(crate) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     }
     let options = EngineOptions { max_rows: arguments.batch as usize, ..EngineOptions::default() };
     let mut opened = arguments.model.open_pruned(options, arguments.pruning)?;
-    let folder = arguments.input.parent().unwrap_or(Path::new("")).to_owned();
+    let source = ImageSource::beside(&arguments.input, arguments.image_limits);
     let bar = progress::bar(requests.len() as u64, "generating");
     let mut waiting = requests.into_iter();
     let mut running: HashMap<TurnId, (Value, Vec<u32>)> = HashMap::new();
@@ -59,7 +72,7 @@ pub(crate) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
                 bar.inc(1);
                 continue;
             }
-            let submitted = prompt(&opened, &request, &folder).and_then(|prompt| {
+            let submitted = prompt(&opened, &request, &source).and_then(|prompt| {
                 let mut turn = TurnRequest::new(prompt.ids.clone(), sampling.clone(), arguments.max_tokens);
                 turn.new_images = prompt.images;
                 turn.suppressed_ids = opened.folder.suppressed_ids();
@@ -169,7 +182,7 @@ fn completed(opened: &Opened, id: Value, prompt_ids: Vec<u32>, reply: TurnReply)
 }
 
 /// Renders and encodes a request and prepares its images, all in full.
-pub(crate) fn prompt(opened: &Opened, request: &Request, folder: &Path) -> anyhow::Result<Prompt> {
+pub(crate) fn prompt(opened: &Opened, request: &Request, images: &ImageSource<'_>) -> anyhow::Result<Prompt> {
     let sources: Vec<&str> = match &request.messages {
         Some(messages) => messages.iter().map(urls).collect::<Result<Vec<_>, _>>()?.concat(),
         None => request.images.iter().map(String::as_str).collect(),
@@ -177,7 +190,7 @@ pub(crate) fn prompt(opened: &Opened, request: &Request, folder: &Path) -> anyho
     let mut pictures = Vec::with_capacity(sources.len());
     for source in sources {
         let name = if source.starts_with("data:") { "image in a `data:` URL" } else { source };
-        let image = load(source, folder, Sources::Local)?;
+        let image = load(source, images.folder, Sources::Local, &images.decoding)?;
         pictures.push(Picture::new(image, processor_of(opened)?).with_context(|| name.to_owned())?);
     }
     let context = opened.folder.config.text.max_position_embeddings;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
-use visionthink_image::{DecodeOptions, Patches, Processor, RgbImage, Views, full_view, low_view, open};
+use visionthink_image::{Patches, Processor, RgbImage, Views, full_view, low_view, open};
 
 use crate::args::InspectArguments;
 use crate::output;
@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<()> {
     let processor = arguments.model.processor()?;
     let mut dump = Dump::default();
     for path in &arguments.images {
-        let image = open(path, &DecodeOptions::default())?;
+        let image = open(path, &arguments.image_limits.decoding())?;
         let views = processor.view_costs(image.width, image.height).with_context(|| path.display().to_string())?;
         let ratio = views.low.tokens as f64 / views.full.tokens as f64;
         let inspected = Inspected { source: path, width: image.width, height: image.height, views, ratio };

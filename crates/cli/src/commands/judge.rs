@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use visionthink_judge::{Ended, Judge, JudgeEndpoint, PredictionFiles, judge_file};
+use visionthink_judge::{Ended, Judge, JudgeEndpoint, PredictionFiles, Variant, judge_file};
+use visionthink_reward::judge::VerifierReading;
+use visionthink_train::{CheckpointJudge, JudgeCheckpoint};
 
 use crate::args::JudgeArguments;
 use crate::failure::Failure;
@@ -12,11 +14,7 @@ use crate::output;
 use crate::progress;
 
 pub(crate) fn run(arguments: &JudgeArguments) -> anyhow::Result<()> {
-    let file = &arguments.endpoint;
-    let wrong = |problem: String| Failure::usage(format!("{}: {problem}", file.display()));
-    let text = fs_err::read_to_string(file).map_err(|error| Failure::usage(error.to_string()))?;
-    let endpoint: JudgeEndpoint = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
-    let mut judge = Judge::open(endpoint, arguments.cache.as_deref()).map_err(|error| wrong(error.to_string()))?;
+    let mut judge = open(arguments)?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_ctrl_c(stop.clone(), "stopping behind the answers that are under way")?;
     let bar = progress::bar(0, "judging");
@@ -44,4 +42,28 @@ pub(crate) fn run(arguments: &JudgeArguments) -> anyhow::Result<()> {
             .into());
     }
     Ok(())
+}
+
+/// The judge that the arguments name.
+fn open(arguments: &JudgeArguments) -> anyhow::Result<Judge> {
+    let cache = arguments.cache.as_deref();
+    let verifier = arguments.verifier.map(|family| Variant::Verifier { family, reading: VerifierReading::Strict });
+    let Some(model) = &arguments.model else {
+        let file =
+            arguments.endpoint.as_ref().ok_or_else(|| Failure::usage("neither `--endpoint` nor `--model` is given"))?;
+        let wrong = |problem: String| Failure::usage(format!("{}: {problem}", file.display()));
+        let text = fs_err::read_to_string(file).map_err(|error| Failure::usage(error.to_string()))?;
+        let mut endpoint: JudgeEndpoint = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        endpoint.variant = verifier.unwrap_or(endpoint.variant);
+        return Ok(Judge::open(endpoint, cache).map_err(|error| wrong(error.to_string()))?);
+    };
+    if arguments.max_new_tokens == 0 {
+        return Err(Failure::usage("`--max-new-tokens` is 0; expected at least 1").into());
+    }
+    let section = JudgeCheckpoint {
+        variant: verifier.unwrap_or_default(),
+        ..JudgeCheckpoint::new(model, arguments.max_new_tokens)
+    };
+    let (device, _) = arguments.device.open()?;
+    Ok(Judge::of(Box::new(CheckpointJudge::load(&section, &device)?), cache)?)
 }

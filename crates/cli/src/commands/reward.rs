@@ -14,6 +14,7 @@ use visionthink_train::{AnswerJudge, Given};
 
 use crate::args::RewardArguments;
 use crate::commands::grpo;
+use crate::device::DeviceChoice;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress;
@@ -84,7 +85,7 @@ pub(crate) fn run(arguments: &RewardArguments) -> anyhow::Result<()> {
     let profile = Profile::by_name(&config.data.profile)?;
     let tool = profile.tool.as_ref().filter(|_| config.rollout.mode == Mode::Adaptive);
     let decisions: Vec<Decision> = rows.iter().map(|row| row.decision.unwrap_or_else(|| decision(tool, row))).collect();
-    let verdicts = judge(&config, tool, &rows)?;
+    let verdicts = judge(&config, tool, &rows, &arguments.device)?;
     let mut first = 0;
     let (mut groups, mut flat) = (0, 0);
     for rows in rows.chunk_by(Row::same_group) {
@@ -166,7 +167,12 @@ fn decision(tool: Option<&Tool>, row: &Row) -> Decision {
 }
 
 /// The verdict of every row, its own where it has one.
-fn judge(config: &GrpoConfig, tool: Option<&Tool>, rows: &[Row]) -> anyhow::Result<Vec<Accuracy>> {
+fn judge(
+    config: &GrpoConfig,
+    tool: Option<&Tool>,
+    rows: &[Row],
+    device: &DeviceChoice,
+) -> anyhow::Result<Vec<Accuracy>> {
     let open: Vec<(usize, [&str; 1], &Row)> = rows
         .iter()
         .enumerate()
@@ -185,7 +191,8 @@ fn judge(config: &GrpoConfig, tool: Option<&Tool>, rows: &[Row]) -> anyhow::Resu
             answer: answer(tool, row),
         })
         .collect();
-    let mut judge = AnswerJudge::open(&config.reward.judge, &config.verdicts())?;
+    let (device, _) = device.open()?;
+    let mut judge = AnswerJudge::open(&config.reward.judge, &config.verdicts(), &device)?;
     let found = judge.judge(&given, &AtomicBool::new(false))?;
     for ((index, ..), verdict) in open.iter().zip(found) {
         verdicts[*index] = verdict;

@@ -1,13 +1,11 @@
 //! `visionthink score`: log-probabilities of given completions.
 
-use std::path::Path;
-
 use anyhow::Context;
 use serde_json::Value;
 use visionthink_engine::{EngineOptions, ScoreRequest};
 
 use crate::args::ScoreArguments;
-use crate::commands::generate::{outcome, prompt};
+use crate::commands::generate::{ImageSource, outcome, prompt};
 use crate::failure::Failure;
 use crate::model::Opened;
 use crate::progress;
@@ -26,7 +24,7 @@ pub(crate) fn run(arguments: &ScoreArguments) -> anyhow::Result<()> {
     let requests = read(&arguments.input)?;
     let mut results = Results::open(&arguments.input, arguments.output.as_deref())?;
     let mut opened = arguments.model.open(EngineOptions::default())?;
-    let folder = arguments.input.parent().unwrap_or(Path::new(""));
+    let source = ImageSource::beside(&arguments.input, arguments.image_limits);
     let bar = progress::bar(requests.len() as u64, "scoring");
     let requested = requests.len();
     let waiting: Vec<_> = requests.into_iter().filter(|(id, _)| !results.has(id)).collect();
@@ -35,7 +33,7 @@ pub(crate) fn run(arguments: &ScoreArguments) -> anyhow::Result<()> {
     for chunk in waiting.chunks(TOGETHER) {
         let mut prepared = Vec::with_capacity(chunk.len());
         for (id, request) in chunk {
-            match prepare(&opened, id, request, folder) {
+            match prepare(&opened, id, request, &source) {
                 Ok(one) => prepared.push(one),
                 Err(error) => {
                     failed += 1;
@@ -62,7 +60,7 @@ pub(crate) fn run(arguments: &ScoreArguments) -> anyhow::Result<()> {
     outcome(failed, arguments.output.is_some())
 }
 
-fn prepare(opened: &Opened, id: &Value, request: &Request, folder: &Path) -> anyhow::Result<Prepared> {
+fn prepare(opened: &Opened, id: &Value, request: &Request, source: &ImageSource<'_>) -> anyhow::Result<Prepared> {
     let completion = match (&request.completion, &request.completion_ids) {
         (Some(text), None) => opened.folder.tokenizer.encode(text).context("`completion`")?,
         (None, Some(ids)) => ids.clone(),
@@ -71,7 +69,7 @@ fn prepare(opened: &Opened, id: &Value, request: &Request, folder: &Path) -> any
     if completion.is_empty() {
         return Err(Failure::failed("the completion is empty; there is nothing to score").into());
     }
-    let prompt = prompt(opened, request, folder)?;
+    let prompt = prompt(opened, request, source)?;
     let prompt_tokens = prompt.ids.len();
     let mut ids = prompt.ids;
     ids.extend(completion);

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use visionthink_reward::judge::Verdict;
 
 use super::input::{Row, id};
-use crate::endpoint::JudgeEndpoint;
 use crate::error::{JudgeError, Result};
 use crate::judgement::Judgement;
+use crate::respondent::Identity;
 
 /// Columns that a verdict depends on.
 const JUDGED: [&str; 4] = ["question", "answer", "answers", "prediction"];
@@ -38,8 +38,8 @@ impl Output {
     /// that are not in this input; the rest goes: rows without a verdict, a row that was cut off by a kill.
     ///
     /// The file is replaced in one piece, so that a kill in between costs nothing.
-    pub(super) fn open(path: &Path, endpoint: &JudgeEndpoint, rows: &[Row]) -> Result<(Self, Earlier)> {
-        let judge = json!({"kind": endpoint.kind, "model": endpoint.model, "variant": endpoint.variant});
+    pub(super) fn open(path: &Path, judge: &Identity, rows: &[Row]) -> Result<(Self, Earlier)> {
+        let judge = json!(judge);
         let mut earlier = Earlier::default();
         if path.exists() {
             let bytes = fs_err::read(path)?;

@@ -5,6 +5,7 @@
 mod calls;
 mod cost;
 mod file;
+mod injection;
 mod many;
 mod secrets;
 mod server;

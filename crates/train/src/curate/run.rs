@@ -123,6 +123,7 @@ impl<'a> Run<'a> {
             .map_or((Path::new("data.synthetic"), 0), |files| (files.path.as_path(), files.max_bad_rows));
         Ok(Self {
             config,
+            judge: AnswerJudge::open(&config.judge, &out.join("verdicts"), &model.device())?,
             engine: EmbeddedEngine::new(model, Some(folder.tokenizer.clone()), options),
             prompter: Prompter {
                 folder,
@@ -130,7 +131,6 @@ impl<'a> Run<'a> {
                 max_new_tokens: config.rollout.max_new_tokens,
             },
             processor,
-            judge: AnswerJudge::open(&config.judge, &out.join("verdicts"))?,
             progress,
             left_out: LeftOut::new(path, ceiling),
             unjudged: 0,

@@ -11,7 +11,7 @@ use visionthink_judge::Counts;
 use visionthink_protocol::{FinishReason, Mode};
 use visionthink_reward::{BatchFilter, FilterConfig, FilterCounts, FilterStep};
 
-use crate::answer_judge::AnswerJudge;
+use crate::answer_judge::{AnswerJudge, NoVerdicts};
 use crate::batch::ImageTokens;
 use crate::error::TrainError;
 use crate::grpo::config::GrpoConfig;
@@ -96,7 +96,11 @@ pub fn train_policy(
         parameters: reinforcement.learner.parameters.count(),
         checkpoint: reinforcement.run.newest(),
     });
-    let ended = reinforcement.steps(stop, observe);
+    let ended = match reinforcement.steps(stop, observe) {
+        // Told to end while the judge was asked or waited for: the step is begun anew by whoever goes on.
+        Err(TrainError::Judge { source: NoVerdicts::CalledOff, .. }) => Ok(()),
+        ended => ended,
+    };
     // What is learned so far is kept, whatever the data, the judge or the disk has come to.
     let saved = if reinforcement.run.is_unsaved(&ended) { reinforcement.save(observe) } else { Ok(()) };
     ended.and(saved)?;
@@ -153,7 +157,7 @@ impl<'a> Reinforcement<'a> {
         let questioner = Questioner::new(config, ModelFolder::open(&run.side_files)?, workers.model().valid())?;
         let held_out = questioner.held_out(config.log.eval_questions)?;
         let learner = Learner { workers, parameters, optimizer, reference };
-        let judge = AnswerJudge::open(&config.reward.judge, &config.verdicts())?;
+        let judge = AnswerJudge::open(&config.reward.judge, &config.verdicts(), device)?;
         Ok(Self {
             config,
             run,

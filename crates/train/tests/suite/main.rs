@@ -1,6 +1,7 @@
 //! The trainer on tiny real models.
 #![expect(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
+mod checkpoint_judge;
 mod configs;
 mod credit;
 mod curate;
