@@ -3,12 +3,19 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
+#[path = "../../judge/tests/judge/server.rs"]
+#[expect(dead_code, reason = "the tests of the judge use more of it")]
+mod server;
+
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use server::{Answer, Request, Server};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -231,6 +238,74 @@ fn ctrl_c_finishes_the_step_saves_and_says_how_to_go_on() {
         assert!(steps.len() < Run::STEPS as usize, "{steps:?}");
         run.finish();
         run.assert_equals(uninterrupted(kind));
+    }
+}
+
+/// Right where both texts are equal, as the rule of the run file has it.
+fn fair(request: &Request) -> Answer {
+    let (_, rest) = request.prompt().split_once("**Ground Truth Answer**: ").unwrap();
+    let truth = rest.lines().next().unwrap();
+    Answer::Says(format!("Score: {}", u8::from(truth.eq_ignore_ascii_case(request.prediction().trim()))))
+}
+
+#[test]
+fn ctrl_c_while_the_judge_is_waited_for_ends_at_once_without_the_step_and_goes_on_to_the_same_weights() {
+    // From some call on the judge asks to be left alone, for longer than anybody waits and for a moment.
+    for busy in ["retry-after: 60", "retry-after: 2"] {
+        let (calls, refused) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::new(AtomicUsize::new(0)));
+        let (patient_until, seen) = (calls.clone(), refused.clone());
+        let server = Server::start(move |nth, request| {
+            if nth < patient_until.load(Ordering::SeqCst) {
+                return fair(request);
+            }
+            seen.fetch_add(1, Ordering::SeqCst);
+            Answer::later(busy)
+        });
+        let run = Run::new(Kind::Grpo);
+        let file = run.folder.path().join("run.toml");
+        let text = fs_err::read_to_string(&file).unwrap();
+        let judge = format!(
+            "[reward.judge.endpoint]\nkind = \"openai\"\nurl = \"{}\"\nmodel = \"m\"\n\n[advantage]",
+            server.url()
+        );
+        assert!(text.contains("judge = \"exact\"\n"));
+        let text = text.replace("judge = \"exact\"\n", "").replace("[advantage]", &judge);
+        fs_err::write(&file, text).unwrap();
+
+        let child = run.start();
+        let began = Instant::now();
+        let patience = |what: &str| {
+            assert!(began.elapsed() < PATIENCE, "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        while run.logged_steps().is_empty() {
+            patience("no step is done");
+        }
+        calls.store(0, Ordering::SeqCst);
+        while refused.load(Ordering::SeqCst) == 0 {
+            patience("the judge is not asked");
+        }
+        let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let interrupted = Instant::now();
+        let (status, said) = wait(child);
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(
+            interrupted.elapsed() < Duration::from_secs(50),
+            "it waited for the judge: {:?}",
+            interrupted.elapsed()
+        );
+        for expected in ["everything is saved", "visionthink grpo --config run.toml --resume"] {
+            assert!(said.contains(expected), "{busy}: {said}");
+        }
+        assert!(!said.contains("called off"), "an end that was asked for is no error: {said}");
+        let steps = run.logged_steps();
+        assert_eq!(run.latest(), steps.last().copied(), "the step that waited is not counted");
+        assert!(steps.len() < Run::STEPS as usize, "{steps:?}");
+
+        calls.store(usize::MAX, Ordering::SeqCst);
+        run.finish();
+        run.assert_equals(uninterrupted(Kind::Grpo));
     }
 }
 
