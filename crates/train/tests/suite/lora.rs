@@ -10,7 +10,8 @@ use visionthink_protocol::Tokenizer;
 use visionthink_train::config::{LoraSection, LossSection, ModelSection, Trainable};
 use visionthink_train::grpo::{GrpoConfig, GrpoEvent, train_policy};
 use visionthink_train::{
-    ImageTokens, MicroBatch, Question, Shown, Start, TrainConfig, TranscriptBuilder, export_merged, target_logits,
+    ImageTokens, MicroBatch, Question, Shown, Start, TrainConfig, TrainError, TranscriptBuilder, export_merged,
+    target_logits,
 };
 
 use crate::{grpo, run, tiny_checkpoint, tiny_run};
@@ -102,6 +103,42 @@ fn a_merged_adapter_answers_as_an_applied_one() {
     // f32: one sum of products in two orders, logits of the order of ten.
     assert!(away(&of_applied, &of_merged) < 1e-4, "{}", away(&of_applied, &of_merged));
     assert!(away(&of_base, &of_merged) > 1e-2, "six steps at this rate change what it says");
+}
+
+#[test]
+fn an_adapter_that_cannot_be_is_refused_with_the_key_at_fault() {
+    let text = toml::to_string(&imitation(Path::new("runs"))).unwrap();
+    let problems = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from} is not in {text}");
+        match TrainConfig::from_toml(&text.replacen(from, to, 1), Path::new("run.toml")) {
+            Err(TrainError::Config { problems, .. }) => problems.join("\n"),
+            other => panic!("{from} -> {to}: {other:?}"),
+        }
+    };
+    assert!(TrainConfig::from_toml(&text, Path::new("run.toml")).is_ok());
+    let checkpoint = text.lines().find(|line| line.starts_with("checkpoint = ")).unwrap();
+    for (from, to, expected) in [
+        ("rank = 4", "rank = 0", "`model.lora.rank` is 0, expected at least 1"),
+        ("alpha = 8.0", "alpha = -8.0", "`model.lora.alpha` is -8, expected more than zero"),
+        ("alpha = 8.0", "alpha = 8.0\ndropout = 0.1", "`model.lora.dropout` is 0.1, expected 0"),
+        ("alpha = 8.0", "alpha = 8.0\nbias = \"none\"", "unknown key `model.lora.bias`"),
+        ("scaling = \"standard\"", "scaling = \"root\"", "`root`"),
+        ("\"down_proj\"", "\"o_proj_\"", "`model.lora.target_modules`: "),
+        (
+            "trainable = [\"visual.merger.ln_q.\"]",
+            "trainable = \"all\"",
+            "`model.trainable` is `all` and `model.lora` is given",
+        ),
+        (
+            "trainable = [\"visual.merger.ln_q.\"]",
+            "trainable = [\"language_model.layers.0.self_attn.q_proj\"]",
+            "`model.lora` adapts",
+        ),
+        (checkpoint, "", "`model.lora` is given without `model.checkpoint`"),
+    ] {
+        let found = problems(from, to);
+        assert!(found.contains(expected), "{to}: `{expected}` is not in {found}");
+    }
 }
 
 fn logits(model: &Model) -> Vec<f32> {
