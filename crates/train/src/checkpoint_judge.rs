@@ -149,7 +149,7 @@ fn fingerprint(folder: &Path) -> Result<String, TrainError> {
             digest.update(&piece[..read]);
         }
     }
-    let beginning = digest.finalize().iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    let beginning = digest.finalize().iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
     Ok(format!("{beginning:016x}"))
 }
 
