@@ -162,7 +162,7 @@ fn steps(config: &GrpoConfig) -> Result<Phases> {
     let workers = Workers::new(parameters.write_into(model), config.step.workers)?;
     let mut questioner = Questioner::new(config, ModelFolder::open(&checkpoint)?, workers.model().valid())?;
     let mut learner = Learner { workers, parameters, optimizer, reference: Some(reference) };
-    let mut judge = AnswerJudge::open(&config.reward.judge, &config.verdicts())?;
+    let mut judge = AnswerJudge::open(&config.reward.judge, &config.verdicts(), &device)?;
     let mut phases = Phases::default();
     for step in 0..STEPS as u64 {
         let began = Instant::now();
