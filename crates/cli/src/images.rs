@@ -73,7 +73,7 @@ pub(crate) fn as_data_url(source: &str, folder: &Path) -> anyhow::Result<String>
     }
     if source.contains("://") && !source.starts_with("file:") {
         // Says what is wrong with it.
-        load(source, folder, Sources::Local)?;
+        load(source, folder, Sources::Local, &DecodeOptions::default())?;
     }
     Ok(data_url_of(&fs_err::read(folder.join(file_path(source)?))?))
 }

@@ -272,3 +272,61 @@ fn a_server_that_is_terminated_under_load_answers_what_it_has_taken_on() {
     assert!(!answered.is_empty());
     assert!(answered.iter().all(|reply| reply["choices"].as_array().is_some_and(|choices| choices.len() == 8)));
 }
+
+#[test]
+fn an_evaluation_on_a_server_scores_what_it_scores_in_this_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, address) = start(&["--listen", "127.0.0.1:0"]);
+    ready(&address);
+    let evaluate = |name: &str, engine: &str, more: &str| {
+        let text = format!(
+            "[run]\nname = \"{name}\"\nout = \"{}\"\nseed = 1\n[generation]\nmax_new_tokens = 64\ntemperature = 0.0\nmax_rows = 4\n\
+             [scoring]\nedition = \"reference\"\n[bootstrap]\nresamples = 20\nseed = 1\nlevel = 0.95\n\
+             [[model]]\nname = \"micro\"\nsource = \"micro\"\n{engine}\n\
+             [[method]]\nname = \"adaptive\"\nmode = \"adaptive\"\n[[method]]\nname = \"full\"\nmode = \"full\"\n{more}\n\
+             [[benchmark]]\nname = \"drawn\"\nmetric = \"own-exact\"\n\
+             synthetic = {{ families = [\"scene\", \"chart\", \"document\"], questions = 4, seeds = [5] }}\n",
+            folder.path().display()
+        );
+        let file = folder.path().join(format!("{name}.toml"));
+        fs_err::write(&file, text).unwrap();
+        program(&["eval", "--config", file.to_str().unwrap()]).output().unwrap()
+    };
+    let samples = |name: &str| -> Vec<Value> {
+        let lines = fs_err::read_to_string(folder.path().join(name).join("samples.jsonl")).unwrap();
+        let mut rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        rows.sort_by_key(|row| row["source"].to_string());
+        rows
+    };
+    let there = format!("engine = {{ url = \"{address}/v1\" }}");
+    for (name, engine) in [("here", ""), ("there", &there)] {
+        let ended = evaluate(name, engine, "");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    let (here, there_rows) = (samples("here"), samples("there"));
+    assert_eq!(here.len(), 24);
+    let decided = |row: &Value| row["outcome"]["answer"]["decision"].clone();
+    assert!(["direct", "resize"].iter().all(|decision| here.iter().any(|row| decided(row) == *decision)));
+    for (one, other) in here.iter().zip(&there_rows) {
+        assert_eq!(one["source"], other["source"]);
+        let (one, other) = (&one["outcome"]["answer"], &other["outcome"]["answer"]);
+        for key in ["text", "decision", "turns"] {
+            assert_eq!(one[key], other[key]);
+        }
+        for key in ["patches_encoded", "visual_tokens", "generated_tokens"] {
+            assert_eq!(one["ledger"][key], other["ledger"][key], "{key}");
+        }
+    }
+
+    // Nothing is asked twice, and what a server cannot be told is refused before anything is asked.
+    let told = Command::new("kill").arg("-TERM").arg(server.id().to_string()).status().unwrap();
+    assert!(told.success());
+    server.wait().unwrap();
+    let again = evaluate("gone", &there, "");
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains(&format!("{address}/v1/models")));
+    let pruned = evaluate("pruned", &there, "[[method]]\nname = \"half\"\nmode = \"full\"\npruning = \"uniform:0.5\"");
+    assert_eq!(pruned.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&pruned.stderr).into_owned();
+    assert!(said.contains("method `half` drops visual tokens"), "{said}");
+}
