@@ -157,6 +157,8 @@ fn served(url: &str, wanted: Option<&str>, key_env: Option<&str>) -> anyhow::Res
     let mut found = models.into_iter().filter(|model| wanted.is_none_or(|wanted| wanted == model.name));
     match (found.next(), found.next(), wanted) {
         (Some(one), None, _) => Ok(one),
+        // Not every server lists its models.
+        (None, _, Some(wanted)) if names.is_empty() => Ok(Served { name: wanted.to_owned(), looks: false }),
         (None, _, Some(wanted)) => {
             Err(Failure::usage(format!("{url} has no model `{wanted}`, it has: {names}")).into())
         }

@@ -310,7 +310,8 @@ fn an_evaluation_on_a_server_scores_what_it_scores_in_this_process() {
     for (one, other) in here.iter().zip(&there_rows) {
         assert_eq!(one["source"], other["source"]);
         let (one, other) = (&one["outcome"]["answer"], &other["outcome"]["answer"]);
-        for key in ["text", "decision", "turns"] {
+        // A server of this program says what is inside the tags of an answer, so that turns read otherwise.
+        for key in ["text", "decision"] {
             assert_eq!(one[key], other[key]);
         }
         for key in ["patches_encoded", "visual_tokens", "generated_tokens"] {
