@@ -29,7 +29,7 @@ pub use file::{
 pub use folder::{RunFolder, RunRecords, differing_keys, replace};
 pub use lock::RunLock;
 pub use merge::merge;
-pub use page::{covered, markdown, mean_of_vanilla};
+pub use page::{covered, headline, markdown, mean_of_vanilla};
 pub use questions::{Pictures, Question, Questions};
 pub use record::{Answer, Ledger, Outcome, Record, Seconds, Source};
 pub use result::{Coverage, sample_scores, scored};

@@ -22,8 +22,10 @@ pub struct Difference {
     pub score: Interval,
     /// Where every answer is right or wrong: on how many only one is right, and the p-value of McNemar's exact test.
     pub test: Option<(Discordant, f64)>,
-    /// Visual tokens that an answer takes.
+    /// Visual tokens of an answer that enter the decoder.
     pub visual_tokens: Interval,
+    /// Visual tokens of an answer in a layer of the decoder, mean over layers.
+    pub visual_tokens_per_layer: Interval,
     /// Wall-clock that an answer takes, in seconds.
     pub seconds: Interval,
     /// Benchmark and place of the questions that they score differently.
@@ -57,8 +59,12 @@ pub fn compare(
         let differences: Vec<f64> = pairs.iter().map(|(_, one, other)| of(one.1) - of(other.1)).collect();
         mean(&differences, bootstrap)
     };
-    let costs = cost(|answer| answer.ledger.visual_tokens as f64).zip(cost(|answer| answer.seconds.share));
-    let (Some(score), Some((visual_tokens, seconds))) = (score, costs) else { return Ok(None) };
+    let tokens =
+        cost(|answer| answer.ledger.visual_tokens as f64).zip(cost(|answer| answer.ledger.visual_tokens_per_layer));
+    let costs = tokens.zip(cost(|answer| answer.seconds.share));
+    let (Some(score), Some(((visual_tokens, visual_tokens_per_layer), seconds))) = (score, costs) else {
+        return Ok(None);
+    };
     let samples = scores.report.samples.iter().zip(&others.report.samples);
     let differing = pairs.iter().zip(samples).filter(|(_, (one, other))| one.score != other.score);
     Ok(Some(Difference {
@@ -70,6 +76,7 @@ pub fn compare(
             (discordant, mcnemar(discordant))
         }),
         visual_tokens,
+        visual_tokens_per_layer,
         seconds,
         differing: differing.map(|(((benchmark, place), ..), _)| ((*benchmark).to_owned(), *place)).collect(),
     }))

@@ -1,6 +1,9 @@
 //! All numbers of a run: each method on each benchmark, and where methods differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod means;
+mod scope;
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use visionthink_protocol::{Decision, Mode};
@@ -12,22 +15,14 @@ use super::record::{Answer, Outcome, Record};
 use super::result::{Coverage, scored};
 use super::sheet::Scoring;
 use super::verdicts::Verdicts;
-use crate::benchmark::Benchmark;
 use crate::error::Result;
 use crate::score::Options;
 use crate::statistics::Interval;
 
-/// Benchmarks that share a rule for questions of one's own, taken together.
-pub const POOLED: &str = "all";
-
-/// Which questions a number is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Scope {
-    /// Name of the benchmark, or [`POOLED`].
-    pub benchmark: String,
-    /// Of drawn pictures, only the questions that need the full image, or only those that do not.
-    pub needs_full: Option<bool>,
-}
+pub use means::Means;
+use means::plain_mean;
+use scope::scopes;
+pub use scope::{POOLED, Scope};
 
 /// One model by one method on one scope.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,31 +39,15 @@ pub struct Cell {
     pub score: Option<Interval>,
     /// Share of first turns that ask for the full image.
     pub calls: Option<f64>,
-    /// Visual tokens an answer.
+    /// Visual tokens an answer that enter the decoder.
     pub visual_tokens: Option<Interval>,
+    /// Visual tokens an answer in a layer of the decoder, mean over layers: what methods are held against each other by, whether they drop
+    /// tokens in front of the decoder or inside it.
+    pub visual_tokens_per_layer: Option<Interval>,
     /// Wall-clock an answer, in seconds.
     pub seconds: Option<Interval>,
     /// Means over answers.
     pub means: Option<Means>,
-}
-
-/// Means over answers of the ledger and of the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the fields are those of `Ledger` and `Seconds`, which say what they are")]
-pub struct Means {
-    pub patches_encoded: f64,
-    pub visual_tokens_per_layer: f64,
-    pub visual_kv_entries: f64,
-    pub generated_tokens: f64,
-    pub prefilled_tokens: f64,
-    pub reused_tokens: f64,
-    pub flops: f64,
-    pub flops_by_formula: f64,
-    pub image_seconds: f64,
-    pub vision_seconds: f64,
-    pub prefill_seconds: f64,
-    pub decode_seconds: f64,
-    pub total_seconds: f64,
 }
 
 /// Two methods of one model on the questions that both answered: the first minus the second.
@@ -153,6 +132,7 @@ impl Summary {
                 score: scored(&records, scoring, bootstrap)?,
                 calls: plain_mean(&answers, |one| f64::from(one.decision == Decision::Resize)),
                 visual_tokens: each(|one| one.ledger.visual_tokens as f64),
+                visual_tokens_per_layer: each(|one| one.ledger.visual_tokens_per_layer),
                 seconds: each(|one| one.seconds.share),
                 means: Means::of(&answers),
             });
@@ -190,36 +170,6 @@ impl Summary {
     }
 }
 
-impl Scope {
-    /// All questions of a benchmark.
-    pub fn benchmark(name: &str) -> Self {
-        Self { benchmark: name.to_owned(), needs_full: None }
-    }
-
-    /// Whether it is one benchmark as a whole.
-    pub fn is_benchmark(&self) -> bool {
-        self.needs_full.is_none() && self.benchmark != POOLED
-    }
-
-    fn has(&self, record: &Record) -> bool {
-        (self.benchmark == POOLED || record.source.benchmark == self.benchmark)
-            && self.needs_full.is_none_or(|need| needs_full(record) == Some(need))
-    }
-
-    /// A part of a benchmark is known by what any method has been asked of it.
-    fn planned(&self, records: &[&Record], planned: &BTreeMap<String, u64>) -> usize {
-        if self.needs_full.is_some() {
-            let places = records.iter().map(|record| (&record.source.benchmark, record.source.index));
-            return places.collect::<BTreeSet<_>>().len();
-        }
-        let of = |(name, count): (&String, &u64)| {
-            let counts = self.benchmark == POOLED || *name == self.benchmark;
-            if counts { usize::try_from(*count).unwrap_or(usize::MAX) } else { 0 }
-        };
-        planned.iter().map(of).fold(0, usize::saturating_add)
-    }
-}
-
 /// The seed that a question was drawn from.
 fn seed_of(record: &Record) -> Option<u64> {
     record.row.get("seed")?.as_u64()
@@ -231,67 +181,10 @@ fn seeds(records: &[&Record]) -> BTreeSet<u64> {
     if found.len() > 1 { found } else { BTreeSet::new() }
 }
 
-/// Whether a drawn question needs the full image.
-fn needs_full(record: &Record) -> Option<bool> {
-    record.row.get("needs_full")?.as_bool()
-}
-
-/// Every benchmark, the parts of those that are drawn, and all together where one rule scores them.
-fn scopes(run: &RunRecords) -> Vec<(Scope, Benchmark)> {
-    let benchmarks: Vec<(&str, Benchmark, bool)> = run.run.benchmarks.iter().filter_map(of_section).collect();
-    let mut found = Vec::new();
-    let mut add = |name: &str, metric: Benchmark, is_drawn: bool| {
-        let parts = is_drawn.then_some([Some(false), Some(true)]);
-        for needs_full in [None].into_iter().chain(parts.into_iter().flatten()) {
-            found.push((Scope { benchmark: name.to_owned(), needs_full }, metric));
-        }
-    };
-    for (name, metric, is_drawn) in &benchmarks {
-        add(name, *metric, *is_drawn);
-    }
-    if let [(_, metric @ Benchmark::Own(_), _), _, ..] = benchmarks.as_slice()
-        && benchmarks.iter().all(|(_, other, is_drawn)| other == metric && *is_drawn)
-    {
-        add(POOLED, *metric, true);
-    }
-    found
-}
-
-fn of_section(section: &super::BenchmarkSection) -> Option<(&str, Benchmark, bool)> {
-    // A run file with another metric was refused when it was read.
-    Some((&section.name, section.metric.parse().ok()?, section.synthetic.is_some()))
-}
-
 fn answer(record: &Record) -> Option<&Answer> {
     match &record.outcome {
         Outcome::Answered { answer } => Some(answer),
         _ => None,
-    }
-}
-
-fn plain_mean(answers: &[&Answer], of: impl Fn(&Answer) -> f64) -> Option<f64> {
-    let sum: f64 = answers.iter().map(|answer| of(answer)).sum();
-    (!answers.is_empty()).then(|| sum / answers.len() as f64)
-}
-
-impl Means {
-    fn of(answers: &[&Answer]) -> Option<Self> {
-        let mean = |of: fn(&Answer) -> f64| plain_mean(answers, of);
-        Some(Self {
-            patches_encoded: mean(|one| one.ledger.patches_encoded as f64)?,
-            visual_tokens_per_layer: mean(|one| one.ledger.visual_tokens_per_layer)?,
-            visual_kv_entries: mean(|one| one.ledger.visual_kv_entries as f64)?,
-            generated_tokens: mean(|one| one.ledger.generated_tokens as f64)?,
-            prefilled_tokens: mean(|one| one.ledger.prefilled_tokens as f64)?,
-            reused_tokens: mean(|one| one.ledger.reused_tokens as f64)?,
-            flops: mean(|one| one.ledger.flops)?,
-            flops_by_formula: mean(|one| one.ledger.flops_by_formula)?,
-            image_seconds: mean(|one| one.seconds.image)?,
-            vision_seconds: mean(|one| one.seconds.vision)?,
-            prefill_seconds: mean(|one| one.seconds.prefill)?,
-            decode_seconds: mean(|one| one.seconds.decode)?,
-            total_seconds: mean(|one| one.seconds.total)?,
-        })
     }
 }
 
@@ -308,6 +201,8 @@ pub fn scoring<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::run::testing::{answered, run_file};
 

@@ -22,17 +22,19 @@ pub(crate) fn run_file() -> RunFile {
 /// The `index`-th question of benchmark `b`, whose answer is `yes`; every second one needs the full image.
 pub(crate) fn answered(method: &str, index: u64, text: &str) -> Record {
     let [model, method, benchmark] = ["m", method, "b"].map(str::to_owned);
-    let (tokens, decision) = match method.as_str() {
-        "full" => (16, Decision::None),
-        _ if index % 2 == 1 => (20, Decision::Resize),
-        _ => (4, Decision::Direct),
+    let (tokens, per_layer, decision) = match method.as_str() {
+        "full" => (16, 16.0, Decision::None),
+        // Inside the decoder half of the tokens are dropped, in front of it none.
+        "fastv-50" => (16, 8.0, Decision::None),
+        _ if index % 2 == 1 => (20, 20.0, Decision::Resize),
+        _ => (4, 4.0, Decision::Direct),
     };
     let answer = Answer {
         text: text.into(),
         decision,
         turns: vec![text.into()],
-        ledger: Ledger { visual_tokens: tokens, ..Ledger::default() },
-        seconds: Seconds { share: 0.25 * tokens as f64, ..Seconds::default() },
+        ledger: Ledger { visual_tokens: tokens, visual_tokens_per_layer: per_layer, ..Ledger::default() },
+        seconds: Seconds { share: 0.25 * per_layer, ..Seconds::default() },
     };
     let row = json!({ "answer": "yes", "needs_full": index % 2 == 1 });
     let source = Source { model, method, benchmark, index };

@@ -1,131 +1,145 @@
-//! Where methods differ, and what adaptive ones are worth at a budget.
+//! Where methods differ: adaptive ones from those of a fixed share, and every one from the first.
 
 use std::fmt::Write;
 
-use visionthink_protocol::Mode;
-
-use super::{interval, name, probability, signed, table, whole_scopes};
-use crate::run::file::{MethodSection, RunFile};
+use super::words::{interval, number, probability, signed};
+use super::{hard_or_all, is_fixed, name, overview, pooled, table};
+use crate::run::file::RunFile;
 use crate::run::summary::{Scope, Summary, Versus};
 use crate::statistics::Interval;
 
-/// Each pair of methods that is compared.
-pub(super) fn versus(page: &mut String, summary: &Summary, model: &str) {
-    page.push_str(
-        "### Where methods differ\n\nThe first minus the second on the questions that both answered, with the paired interval; \"right alone\" are \
-         questions that only the first and only the second has right, p is McNemar's exact test of them.\n\n",
-    );
-    table(page, &["questions", "first", "second", "score", "right alone", "p", "visual tokens", "seconds", "compared"]);
-    for one in summary.versus.iter().filter(|one| one.model == model) {
-        let found = &one.difference;
-        let (alone, p) = found.test.map_or_else(
-            || ("–".to_owned(), "–".to_owned()),
-            |(split, p)| (format!("{} : {}", split.only_first, split.only_second), probability(p)),
-        );
-        let _ = writeln!(
-            page,
-            "| {} | {} | {} | {} | {alone} | {p} | {} | {} | {} |",
-            name(&one.scope),
-            one.method,
-            one.against,
-            interval(found.score, 1, true),
-            signed(found.visual_tokens.value, 1),
-            interval(found.seconds, 4, true),
-            found.common,
-        );
-    }
-    page.push('\n');
-}
-
 /// Whether the adaptive methods lead what takes a fixed share of the picture, where it counts.
-pub(super) fn leads(page: &mut String, run: &RunFile, summary: &Summary, model: &str) {
-    let adaptive = |name: &str| run.methods.iter().any(|method| method.name == name && method.mode == Mode::Adaptive);
-    let fixed = |name: &str| run.methods.iter().find(|method| method.name == name).is_some_and(is_fixed);
-    let hard: Vec<&Versus> = summary
-        .versus
-        .iter()
-        .filter(|one| one.model == model && one.scope.needs_full == Some(true))
-        .filter(|one| adaptive(&one.method) && fixed(&one.against))
-        .collect();
-    if hard.is_empty() {
+pub(super) fn pairs(page: &mut String, run: &RunFile, summary: &Summary, model: &str) {
+    let (fixed, adaptive): (Vec<_>, Vec<_>) = run.methods.iter().partition(|method| is_fixed(method));
+    if adaptive.is_empty() || fixed.is_empty() {
         return;
     }
-    page.push_str("### On questions that need the full image\n\n");
-    for one in hard {
-        let all = Scope { needs_full: None, ..one.scope.clone() };
-        let tokens = |method: &str| Some(summary.cell(model, method, &all)?.visual_tokens?.value);
-        let Some((own, other)) = tokens(&one.method).zip(tokens(&one.against)) else { continue };
-        let Interval { value, low, high } = one.difference.score;
-        let verdict = match (low > 0.0, high < 0.0) {
-            (true, _) => "leads",
-            (_, true) => "trails",
-            _ => "does not differ from",
-        };
-        let cost = if own <= other { "at equal or fewer visual tokens" } else { "at more visual tokens" };
+    page.push_str("### Adaptive methods against those of a fixed share\n\n");
+    for all in overview(run, summary) {
+        // What counts first: the hard questions of everything, everything, then the hard ones of each benchmark.
+        let mut scopes = vec![hard_or_all(summary, &all), all.clone()];
+        if pooled(summary) {
+            scopes.extend(run.benchmarks.iter().map(|one| hard_or_all(summary, &Scope::benchmark(&one.name))));
+        }
+        scopes.dedup();
         let _ = writeln!(
             page,
-            "- {}: `{}` {verdict} `{}` ({} points), {cost} over all its questions ({own:.1} against {other:.1}).",
-            one.scope.benchmark,
-            one.method,
-            one.against,
-            signed(value, 1),
+            "The first minus the second in points on the questions that both answered, with the paired interval. On `{}` the first leads or \
+             trails where the whole interval is on one side; there \"right alone\" are questions that only the first and only the second has \
+             right, p McNemar's exact test of them. Tokens are means over layers and over all questions of `{}`.\n",
+            name(&scopes[0]),
+            all.benchmark
         );
-    }
-    page.push('\n');
-    budgets(page, run, summary, model);
-}
-
-/// The adaptive methods beside the best that methods of a fixed share can do with as many visual tokens.
-fn budgets(page: &mut String, run: &RunFile, summary: &Summary, model: &str) {
-    page.push_str(
-        "### At equal budgets\n\nShown to each question by chance, two methods of a fixed share have any budget between their own. \"Best mix\" is the \
-         highest score that they can have so at the visual tokens of the adaptive method, over all questions and on the hard ones alone.\n\n",
-    );
-    table(page, &["questions", "method", "visual tokens", "score", "best mix", "hard", "best mix, hard"]);
-    for scope in whole_scopes(run, summary) {
-        let hard = Scope { needs_full: Some(true), ..scope.clone() };
-        // What a mix costs is decided before a question is known, so that hard ones cost it what all do.
-        let point = |method: &str, scored: &Scope| {
-            let tokens = summary.cell(model, method, &scope)?.visual_tokens?.value;
-            Some((tokens, summary.cell(model, method, scored)?.score?.value))
-        };
-        let mix = |budget: f64, scored: &Scope| {
-            let fixed = run.methods.iter().filter(|method| is_fixed(method));
-            best_mix(&fixed.filter_map(|method| point(&method.name, scored)).collect::<Vec<_>>(), budget)
-        };
-        for method in run.methods.iter().filter(|method| !is_fixed(method)) {
-            let Some((tokens, score)) = point(&method.name, &scope) else { continue };
-            let shown = |score: Option<f64>| score.map_or_else(|| "–".to_owned(), |score| format!("{score:.1}"));
+        heads(page, &["first", "second", "tokens", "the first"], &scopes);
+        for (method, other) in adaptive.iter().flat_map(|method| fixed.iter().map(move |other| (method, other))) {
+            let tokens = |method: &str| Some(summary.cell(model, method, &all)?.visual_tokens_per_layer?.value);
+            let found = versus(summary, model, &scopes[0], &method.name, &other.name);
+            let Some((found, (own, others))) = found.zip(tokens(&method.name).zip(tokens(&other.name))) else {
+                continue;
+            };
             let _ = writeln!(
                 page,
-                "| {} | {} | {tokens:.1} | {score:.1} | {} | {} | {} |",
-                scope.benchmark,
+                "| {} | {} | {own:.1} : {others:.1} | {} at {} tokens | {} | {} |",
                 method.name,
-                shown(mix(tokens, &scope)),
-                shown(point(&method.name, &hard).map(|(_, score)| score)),
-                shown(mix(tokens, &hard)),
+                other.name,
+                verdict(found.difference.score),
+                budget(own, others),
+                points(summary, model, &scopes, &method.name, &other.name),
+                right_alone(found),
             );
         }
+        page.push('\n');
     }
-    page.push('\n');
 }
 
-/// The highest mean score of a random choice between two points (cost, score) whose mean cost is within the budget.
-fn best_mix(points: &[(f64, f64)], budget: f64) -> Option<f64> {
-    let affordable = |point: &&(f64, f64)| point.0 <= budget;
-    let mut best = points.iter().filter(affordable).map(|point| point.1).max_by(f64::total_cmp)?;
-    for cheap in points.iter().filter(affordable) {
-        for dear in points.iter().filter(|point| point.0 > budget) {
-            let share = (budget - cheap.0) / (dear.0 - cheap.0);
-            best = best.max(cheap.1 + share * (dear.1 - cheap.1));
+/// Every method against the first one.
+pub(super) fn vanilla(page: &mut String, run: &RunFile, summary: &Summary, model: &str) {
+    let Some((first, others @ [_, ..])) = run.methods.split_first() else { return };
+    let _ = writeln!(page, "### Every method against `{}`\n", first.name);
+    for all in overview(run, summary) {
+        let mut scopes = vec![hard_or_all(summary, &all), all.clone()];
+        if pooled(summary) {
+            scopes.extend(run.benchmarks.iter().map(|one| Scope::benchmark(&one.name)));
         }
+        scopes.dedup();
+        let _ = writeln!(
+            page,
+            "The method minus `{}`, as above; tokens, seconds, \"right alone\" and p on all questions of `{}`. `results.json` has every pair on every \
+             part of the questions.\n",
+            first.name, all.benchmark
+        );
+        heads(page, &["method", "tokens", "seconds"], &scopes);
+        for method in others {
+            let Some(found) = versus(summary, model, &all, &method.name, &first.name) else { continue };
+            let _ = writeln!(
+                page,
+                "| {} | {} | {} | {} | {} |",
+                method.name,
+                signed(found.difference.visual_tokens_per_layer.value, 1),
+                interval(found.difference.seconds, 4, true),
+                points(summary, model, &scopes, &method.name, &first.name),
+                right_alone(found),
+            );
+        }
+        page.push('\n');
     }
-    Some(best)
 }
 
-/// Shows every question the same share of its picture.
-fn is_fixed(method: &MethodSection) -> bool {
-    method.mode != Mode::Adaptive
+/// The head of a table with a column a scope.
+fn heads(page: &mut String, first: &[&str], scopes: &[Scope]) {
+    let scopes: Vec<String> = scopes.iter().map(name).collect();
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    table(page, &[first, &scopes, &["right alone", "p"]].concat());
+}
+
+/// The difference of two methods on every scope, as cells of a row.
+fn points(summary: &Summary, model: &str, scopes: &[Scope], method: &str, against: &str) -> String {
+    let cells: Vec<String> = scopes
+        .iter()
+        .map(|scope| versus(summary, model, scope, method, against))
+        .map(|found| found.map_or_else(|| "–".to_owned(), |one| interval(one.difference.score, 1, true)))
+        .collect();
+    cells.join(" | ")
+}
+
+/// The comparison of two methods on some questions.
+pub(super) fn versus<'a>(
+    summary: &'a Summary,
+    model: &str,
+    scope: &Scope,
+    method: &str,
+    against: &str,
+) -> Option<&'a Versus> {
+    summary
+        .versus
+        .iter()
+        .find(|one| one.model == model && one.scope == *scope && one.method == method && one.against == against)
+}
+
+/// What the paired interval says.
+pub(super) fn verdict(score: Interval) -> &'static str {
+    match (score.low > 0.0, score.high < 0.0) {
+        (true, _) => "leads",
+        (_, true) => "trails",
+        _ => "does not differ",
+    }
+}
+
+/// How the mean tokens of one method stand to those of another, as far as they are shown.
+fn budget(own: f64, other: f64) -> &'static str {
+    match number(Some(own), 1) == number(Some(other), 1) {
+        true => "equal",
+        false if own < other => "fewer",
+        false => "more",
+    }
+}
+
+/// Who has how many right alone and the p of that, as cells of a row.
+fn right_alone(one: &Versus) -> String {
+    one.difference.test.map_or_else(
+        || "– | –".to_owned(),
+        |(split, p)| format!("{} : {} | {}", split.only_first, split.only_second, probability(p)),
+    )
 }
 
 #[cfg(test)]
@@ -133,12 +147,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mix_of_two_methods_has_every_budget_between_them_and_none_below() {
-        let points = [(4.0, 50.0), (9.0, 40.0), (16.0, 100.0)];
-        let best = |budget| best_mix(&points, budget);
+    fn a_method_leads_where_the_whole_interval_is_on_its_side() {
+        let verdict = |low, high| verdict(Interval { value: 1.0, low, high });
         assert_eq!(
-            [best(3.0), best(4.0), best(9.0), best(10.0), best(16.0), best(20.0)].map(|best| best.unwrap_or(-1.0)),
-            [-1.0, 50.0, 50.0 + 5.0 / 12.0 * 50.0, 75.0, 100.0, 100.0]
+            [verdict(0.5, 2.0), verdict(-0.5, 2.0), verdict(-2.0, -0.5)],
+            ["leads", "does not differ", "trails"]
         );
+    }
+
+    #[test]
+    fn budgets_that_are_shown_alike_are_equal() {
+        assert_eq!([budget(12.31, 12.34), budget(8.0, 12.3), budget(12.3, 8.0)], ["equal", "fewer", "more"]);
     }
 }
