@@ -4,34 +4,17 @@ use std::fmt::Write;
 
 use crate::axis::Axis;
 use crate::style::{COLOURS, Style};
+use crate::svg::{LETTER, escape, opened};
 use crate::{LineChart, Series};
 
 /// Series with up to this many points get a dot at each.
 const MOST_DOTS: usize = 16;
 
-/// Width of a letter over its height, on average.
-pub(crate) const LETTER: f64 = 0.56;
-
 pub(crate) fn chart(chart: &LineChart, style: Style) -> String {
-    let mut svg = opened(&chart.title, style);
+    let mut svg = opened(&chart.title, style, style.size());
     Drawing::of(chart, style).draw(&mut svg, chart);
     svg.push_str("</svg>\n");
     svg
-}
-
-/// The element's beginning.
-pub(crate) fn opened(title: &str, style: Style) -> String {
-    let (width, height) = style.size();
-    let title = escape(title);
-    // A page knows the elements it holds; a file has to name its language.
-    let opening = match style {
-        Style::Page => "class=\"plot\"",
-        Style::File => "xmlns=\"http://www.w3.org/2000/svg\" font-family=\"system-ui, sans-serif\"",
-    };
-    format!(
-        "<svg {opening} viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\" font-size=\"{}\">\n",
-        style.font_size()
-    )
 }
 
 /// Axes and the rectangle between them.
@@ -39,7 +22,7 @@ pub(crate) struct Drawing {
     pub(crate) style: Style,
     x: Axis,
     y: Axis,
-    left: f64,
+    pub(crate) left: f64,
     right: f64,
     top: f64,
     bottom: f64,
@@ -244,10 +227,6 @@ fn legend(chart: &LineChart, style: Style) -> Vec<(&str, usize, f64)> {
 
 fn dashes(index: usize, series: &Series) -> &'static str {
     if series.dashed || index >= COLOURS { " stroke-dasharray=\"5 4\"" } else { "" }
-}
-
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

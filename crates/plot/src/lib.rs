@@ -15,6 +15,7 @@ mod axis;
 mod draw;
 mod scatter;
 mod style;
+mod svg;
 
 pub use scatter::{Mark, Measured, ScatterChart};
 pub use style::{PAGE_CSS, Style};

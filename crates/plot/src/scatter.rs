@@ -1,10 +1,17 @@
 //! Points with intervals in both directions, and the front of those that nothing beats.
 
+mod labels;
+mod legend;
+mod symbol;
+
 use std::fmt::Write;
 
 use crate::axis::Axis;
-use crate::draw::{Drawing, LETTER, escape, opened};
-use crate::style::{COLOURS, Style};
+use crate::draw::Drawing;
+use crate::style::Style;
+use crate::svg::{escape, opened};
+use legend::Legend;
+use symbol::symbol;
 
 /// What something costs against what it is worth: less x is better, more y is better.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,6 +24,9 @@ pub struct ScatterChart {
     pub y_label: String,
     /// The points, in the order of the legend.
     pub marks: Vec<Mark>,
+    /// Whether several charts share [`ScatterChart::legend`], which stands apart: then only marks that no other beats have their name
+    /// beside them.
+    pub is_legend_apart: bool,
 }
 
 /// One point.
@@ -24,6 +34,10 @@ pub struct ScatterChart {
 pub struct Mark {
     /// Its name in the legend.
     pub name: String,
+    /// Marks of one family share colour and form; families are counted from 0.
+    pub family: usize,
+    /// Its place in the family, by which symbols are filled or hollow, large or small.
+    pub member: usize,
     /// What it costs.
     pub x: Measured,
     /// What it is worth.
@@ -52,36 +66,46 @@ impl ScatterChart {
     ///
     /// A dashed stair joins the marks that no other beats: none costs as little and is worth more.
     pub fn svg(&self, style: Style) -> String {
-        let marks: Vec<(usize, &Mark)> = self.marks.iter().enumerate().filter(|(_, mark)| mark.is_known()).collect();
+        let marks: Vec<&Mark> = self.marks.iter().filter(|mark| mark.is_known()).collect();
         let of = |side: fn(&Mark) -> Measured| {
-            marks
-                .iter()
-                .flat_map(move |(_, mark)| [side(mark).low, side(mark).value, side(mark).high])
-                .collect::<Vec<_>>()
+            marks.iter().flat_map(move |mark| [side(mark).low, side(mark).value, side(mark).high]).collect::<Vec<_>>()
         };
         let (x, y) = (Axis::rounded(of(|mark| mark.x), 5), Axis::rounded(of(|mark| mark.y), 4));
-        let names: Vec<&str> = marks.iter().map(|(_, mark)| mark.name.as_str()).collect();
-        let placed = legend(&names, style);
-        let rows = placed.last().map_or(0.0, |(row, _)| *row as f64 + 1.0);
-        let drawing = Drawing::new(style, x, y, !self.y_label.is_empty(), rows * 1.5 * style.font_size());
-        let mut svg = opened(&self.title, style);
+        let legend = (!self.is_legend_apart).then(|| Legend::of(&marks, style, style.size().0));
+        let room = legend.as_ref().map_or(0.0, Legend::height);
+        let drawing = Drawing::new(style, x, y, !self.y_label.is_empty(), room);
+        let mut svg = opened(&self.title, style, style.size());
         drawing.frame(&mut svg, &self.title, &self.x_label, &self.y_label);
         if marks.is_empty() {
             drawing.no_numbers(&mut svg);
         }
         front(&mut svg, &drawing, &marks);
-        for ((index, mark), (row, x)) in marks.iter().zip(placed) {
-            draw_mark(&mut svg, &drawing, *index, mark);
-            draw_name(&mut svg, style, *index, &mark.name, row, x);
+        for mark in &marks {
+            draw_mark(&mut svg, &drawing, mark);
         }
+        match legend {
+            // Below the title.
+            Some(legend) => legend.draw(&mut svg, 2.2 * style.font_size()),
+            None => labels::draw(&mut svg, &drawing, &unbeaten(&marks)),
+        }
+        svg.push_str("</svg>\n");
+        svg
+    }
+
+    /// The names of all marks beside their symbols as an `svg` element of that width, for charts whose legend is apart.
+    pub fn legend(&self, style: Style, width: f64) -> String {
+        let marks: Vec<&Mark> = self.marks.iter().collect();
+        let legend = Legend::of(&marks, style, width);
+        let mut svg = opened("Legend", style, (width, legend.height()));
+        legend.draw(&mut svg, 0.0);
         svg.push_str("</svg>\n");
         svg
     }
 }
 
 /// The marks that no other beats, cheapest first.
-fn unbeaten<'a>(marks: &[(usize, &'a Mark)]) -> Vec<&'a Mark> {
-    let mut sorted: Vec<&Mark> = marks.iter().map(|(_, mark)| *mark).collect();
+fn unbeaten<'a>(marks: &[&'a Mark]) -> Vec<&'a Mark> {
+    let mut sorted: Vec<&Mark> = marks.to_vec();
     sorted.sort_by(|one, other| one.x.value.total_cmp(&other.x.value).then(other.y.value.total_cmp(&one.y.value)));
     let mut best = f64::NEG_INFINITY;
     sorted.retain(|mark| {
@@ -92,7 +116,7 @@ fn unbeaten<'a>(marks: &[(usize, &'a Mark)]) -> Vec<&'a Mark> {
     sorted
 }
 
-fn front(svg: &mut String, drawing: &Drawing, marks: &[(usize, &Mark)]) {
+fn front(svg: &mut String, drawing: &Drawing, marks: &[&Mark]) {
     let unbeaten = unbeaten(marks);
     let mut corners: Vec<String> = Vec::new();
     let mut height = None;
@@ -113,8 +137,8 @@ fn front(svg: &mut String, drawing: &Drawing, marks: &[(usize, &Mark)]) {
     }
 }
 
-fn draw_mark(svg: &mut String, drawing: &Drawing, index: usize, mark: &Mark) {
-    let colour = drawing.style.line(index);
+fn draw_mark(svg: &mut String, drawing: &Drawing, mark: &Mark) {
+    let colour = drawing.style.line(mark.family);
     let (x, y) = (drawing.x_at(mark.x.value), drawing.y_at(mark.y.value));
     let ends = [
         (drawing.x_at(mark.x.low), y, drawing.x_at(mark.x.high), y),
@@ -128,48 +152,7 @@ fn draw_mark(svg: &mut String, drawing: &Drawing, index: usize, mark: &Mark) {
     }
     let of = |of: Measured| format!("{:.4} ({:.4} to {:.4})", of.value, of.low, of.high);
     let title = format!("<title>{}: {} → {}</title>", escape(&mark.name), of(mark.x), of(mark.y));
-    let _ = writeln!(svg, "{}", symbol(index, x, y, 4.0, &colour, &title));
-}
-
-/// A disc; marks behind the last colour are squares in the first ones.
-fn symbol(index: usize, x: f64, y: f64, radius: f64, colour: &str, title: &str) -> String {
-    if index < COLOURS {
-        return format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" style=\"fill:{colour}\">{title}</circle>");
-    }
-    let (left, top, side) = (x - radius, y - radius, 2.0 * radius);
-    format!(
-        "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{side}\" height=\"{side}\" style=\"fill:{colour}\">{title}</rect>"
-    )
-}
-
-fn draw_name(svg: &mut String, style: Style, index: usize, name: &str, row: usize, x: f64) {
-    let em = style.font_size();
-    let y = 2.2 * em + (row as f64 + 0.5) * 1.5 * em;
-    let _ = writeln!(
-        svg,
-        "{}<text x=\"{:.1}\" y=\"{:.1}\" style=\"fill:{}\">{}</text>",
-        symbol(index, x + 0.6 * em, y, 4.0, &style.line(index), ""),
-        x + 1.4 * em,
-        y + 0.35 * em,
-        style.ink(),
-        escape(name)
-    );
-}
-
-/// The row and the x at which each name stands.
-fn legend(names: &[&str], style: Style) -> Vec<(usize, f64)> {
-    let (em, (width, _)) = (style.font_size(), style.size());
-    let (mut row, mut x) = (0, 0.4 * em);
-    let mut placed = Vec::with_capacity(names.len());
-    for name in names {
-        let wide = (1.8 + name.chars().count() as f64 * LETTER + 1.0) * em;
-        if x + wide > width && x > em {
-            (row, x) = (row + 1, 0.4 * em);
-        }
-        placed.push((row, x));
-        x += wide;
-    }
-    placed
+    let _ = writeln!(svg, "{}", symbol(mark, drawing.style, (x, y), &title));
 }
 
 #[cfg(test)]
@@ -178,11 +161,12 @@ mod tests {
 
     fn mark(name: &str, x: f64, y: f64) -> Mark {
         let around = |value| Measured { value, low: value - 1.0, high: value + 1.0 };
-        Mark { name: name.into(), x: around(x), y: around(y) }
+        Mark { name: name.into(), x: around(x), y: around(y), ..Mark::default() }
     }
 
     fn chart(marks: Vec<Mark>) -> ScatterChart {
-        ScatterChart { title: "Worth & cost".into(), x_label: "tokens".into(), y_label: "%".into(), marks }
+        let [title, x_label, y_label] = ["Worth & cost", "tokens", "%"].map(str::to_owned);
+        ScatterChart { title, x_label, y_label, marks, is_legend_apart: false }
     }
 
     #[test]
@@ -198,7 +182,7 @@ mod tests {
     fn the_front_leaves_out_what_costs_more_and_is_worth_less() {
         let marks =
             [mark("low", 4.0, 50.0), mark("half", 9.0, 40.0), mark("full", 16.0, 90.0), mark("dear", 17.0, 90.0)];
-        let marks: Vec<(usize, &Mark)> = marks.iter().enumerate().collect();
+        let marks: Vec<&Mark> = marks.iter().collect();
         assert_eq!(unbeaten(&marks).iter().map(|mark| mark.name.as_str()).collect::<Vec<_>>(), ["low", "full"]);
     }
 
@@ -210,8 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn more_marks_than_colours_differ_in_form() {
-        let svg = chart((0..7).map(|x| mark("m", f64::from(x), f64::from(x))).collect()).svg(Style::Page);
-        assert_eq!((svg.matches("<circle").count(), svg.matches("<rect").count()), (12, 2));
+    fn charts_that_share_a_legend_name_what_no_other_beats_and_the_legend_names_all() {
+        let marks = vec![mark("low", 4.0, 50.0), mark("half", 9.0, 40.0), mark("full", 16.0, 90.0)];
+        let chart = ScatterChart { is_legend_apart: true, ..chart(marks) };
+        let svg = chart.svg(Style::Page);
+        let names = |svg: &str| ["low", "half", "full"].map(|name| svg.contains(&format!(">{name}</text>")));
+        assert_eq!(names(&svg), [true, false, true], "{svg}");
+        let legend = chart.legend(Style::File, 640.0);
+        assert_eq!((names(&legend), legend.matches("<circle").count()), ([true; 3], 3), "{legend}");
+        assert!(legend.contains("viewBox=\"0 0 640 "), "{legend}");
     }
 }

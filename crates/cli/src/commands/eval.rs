@@ -16,7 +16,8 @@ use visionthink_prune::Pruning;
 use crate::args::{EvalRunArguments, EvalScoreArguments, ModelArguments};
 use crate::elsewhere::{Elsewhere, Place};
 use crate::evaluation::{
-    Combination, Session, Watch, Who, answer, judge, merge_manifests, write_manifest, write_page, write_reports,
+    Combination, Session, Watch, Who, answer, judge, merge_manifests, write_manifest, write_page, write_prunings,
+    write_reports,
 };
 use crate::failure::Failure;
 use crate::interrupt::stop_on_ctrl_c;
@@ -125,6 +126,7 @@ fn ask_all(run: &RunFile, arguments: &EvalRunArguments, path: &Path, stop: &Atom
         };
         let mut computes = Computes::open(model, &source, run.generation.max_rows)?;
         let prunings = prunings(run, &model.name, computes.folder().config.text.num_hidden_layers)?;
+        write_prunings(run, path, &model.name, &prunings)?;
         for (benchmark, questions) in &benchmarks {
             for (method, pruning) in run.methods.iter().zip(&prunings) {
                 if stop.load(Ordering::Relaxed) {

@@ -1,10 +1,12 @@
 //! What a run folder says about what made it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use visionthink_eval::run::{RunFile, replace};
+use visionthink_prune::Pruning;
 
 use super::answer::Session;
 use crate::experiment::trial::commit;
@@ -21,6 +23,9 @@ struct Manifest {
     commit: Option<String>,
     /// Of the answers, and of the intervals.
     seeds: [u64; 2],
+    /// By model and method, how visual tokens are dropped: names and shares of the run file as settings for the model's depth.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    prunings: BTreeMap<String, BTreeMap<String, Pruning>>,
     /// Every process that has worked on it.
     sessions: Vec<Value>,
 }
@@ -41,10 +46,34 @@ pub(crate) fn write_manifest(run: &RunFile, folder: &Path, device: &str, done: O
     manifest.write(folder)
 }
 
+/// Writes down how each method drops visual tokens of a model, in the order of the run file.
+pub(crate) fn write_prunings(
+    run: &RunFile,
+    folder: &Path,
+    model: &str,
+    prunings: &[Option<Pruning>],
+) -> anyhow::Result<()> {
+    let settings: BTreeMap<String, Pruning> = run
+        .methods
+        .iter()
+        .zip(prunings)
+        .filter_map(|(method, pruning)| Some((method.name.clone(), pruning.clone()?)))
+        .collect();
+    if settings.is_empty() {
+        return Ok(());
+    }
+    let mut manifest = read(folder).unwrap_or_else(|| Manifest::new(run));
+    manifest.prunings.insert(model.to_owned(), settings);
+    manifest.write(folder)
+}
+
 /// Writes the manifest of a run that was put together: the sessions of all its parts.
 pub(crate) fn merge_manifests(run: &RunFile, parts: &[PathBuf], folder: &Path) -> anyhow::Result<()> {
     let mut manifest = Manifest::new(run);
-    manifest.sessions = parts.iter().filter_map(|part| read(part)).flat_map(|part| part.sessions).collect();
+    for part in parts.iter().filter_map(|part| read(part)) {
+        manifest.sessions.extend(part.sessions);
+        manifest.prunings.extend(part.prunings);
+    }
     manifest.write(folder)
 }
 
@@ -60,6 +89,7 @@ impl Manifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: commit(),
             seeds: [run.run.seed, run.bootstrap.seed],
+            prunings: BTreeMap::new(),
             sessions: Vec::new(),
         }
     }

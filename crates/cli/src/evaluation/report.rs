@@ -6,17 +6,29 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use visionthink_eval::Edition;
-use visionthink_eval::run::{Record, RunFile, RunRecords, Summary, export, markdown, replace, scoring};
+use visionthink_eval::run::{
+    MethodSection, Record, RunFile, RunRecords, Summary, export, headline, markdown, replace, scoring,
+};
 use visionthink_plot::Style;
+use visionthink_prune::Choice;
 
 use super::manifest::machine;
 use super::page::{charts, render};
+
+/// As wide as the chart of a file.
+const LEGEND_WIDTH: f64 = 640.0;
 
 /// Writes `report.md`, `report.html`, `results.json` and `lmms-eval/` of a run folder, and returns its numbers.
 pub(crate) fn write_reports(folder: &Path) -> anyhow::Result<(RunRecords, Summary)> {
     let run = RunRecords::read(folder)?;
     let summary = Summary::of(&run)?;
-    let page = format!("# {}\n\n{}\n{}", run.run.run.name, settings(&run.run, folder), markdown(&run.run, &summary));
+    let page = format!(
+        "# {}\n\n{}{}\n{}",
+        run.run.run.name,
+        headline(&run.run, &summary),
+        settings(&run.run, folder),
+        markdown(&run.run, &summary)
+    );
     replace(&folder.join("report.md"), page.as_bytes())?;
     replace(&folder.join("results.json"), format!("{}\n", serde_json::to_string_pretty(&summary)?).as_bytes())?;
     replace(&folder.join("report.html"), render(&run, &summary, folder)?.as_bytes())?;
@@ -31,13 +43,20 @@ pub(crate) fn write_page(file: &Path, command: &str, run: &RunRecords, summary: 
     let folder = parent.join(&stem);
     fs_err::create_dir_all(&folder)?;
     let mut pictures = String::new();
-    for (name, chart) in charts(&run.run, summary) {
+    let charts = charts(&run.run, summary);
+    if let Some((_, chart)) = charts.first().filter(|(_, chart)| chart.is_legend_apart) {
+        let legend = chart.legend(Style::File, LEGEND_WIDTH);
+        replace(&folder.join("legend.svg"), legend.as_bytes())?;
+        let _ = write!(pictures, "![Legend of the charts]({stem}/legend.svg)\n\n");
+    }
+    for (name, chart) in charts {
         replace(&folder.join(format!("{name}.svg")), chart.svg(Style::File).as_bytes())?;
         let _ = write!(pictures, "![{}]({stem}/{name}.svg)\n\n", chart.title);
     }
     let page = format!(
-        "# Results: {}\n\nWritten by `{command}`.\n\n{}\n{pictures}{}",
+        "# Results: {}\n\n{}Written by `{command}`.\n\n{}\n{pictures}{}",
         run.run.run.name,
+        headline(&run.run, summary),
         settings(&run.run, &run.run.folder()),
         markdown(&run.run, summary)
     );
@@ -48,14 +67,7 @@ pub(crate) fn write_page(file: &Path, command: &str, run: &RunRecords, summary: 
 /// What was asked of whom, and what answered, in a few lines.
 pub(super) fn settings(run: &RunFile, folder: &Path) -> String {
     let models: Vec<String> = run.models.iter().map(|model| format!("`{}` ({})", model.name, model.source)).collect();
-    let methods: Vec<String> = run
-        .methods
-        .iter()
-        .map(|method| match method.pixels {
-            Some(share) => format!("`{}` (mode {}, {:.0} % of the pixels)", method.name, method.mode, 100.0 * share),
-            None => format!("`{}` (mode {})", method.name, method.mode),
-        })
-        .collect();
+    let methods: Vec<String> = run.methods.iter().map(described).collect();
     let benchmarks: Vec<String> = run
         .benchmarks
         .iter()
@@ -90,6 +102,28 @@ pub(super) fn settings(run: &RunFile, folder: &Path) -> String {
         bootstrap.seed,
         machine(folder),
     )
+}
+
+/// A method in the words of the run file.
+fn described(method: &MethodSection) -> String {
+    let mut text = format!("`{}` (mode {}", method.name, method.mode);
+    if let Some(share) = method.pixels {
+        let _ = write!(text, ", {:.0} % of the pixels", 100.0 * share);
+    }
+    if let Some(Choice { method, share }) = method.pruning {
+        let how = share.map_or_else(
+            || "with the settings of its paper".to_owned(),
+            |share| format!("at {:.0} % of the visual tokens as a mean over layers", 100.0 * share),
+        );
+        let _ = write!(text, ", `{method}` {how}");
+    }
+    if let Some(settings) = &method.pruning_settings {
+        // Settings of numbers and names always have a form in JSON.
+        let written = serde_json::to_string(settings).unwrap_or_default();
+        let _ = write!(text, ", pruning by `{written}`");
+    }
+    text.push(')');
+    text
 }
 
 fn export_samples(run: &RunRecords, folder: &Path) -> anyhow::Result<()> {
