@@ -16,7 +16,7 @@ use visionthink_data::world::{Family, Split, draw_one};
 use visionthink_image::RgbImage;
 
 /// Longer than a server may take for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A client with connections of its own.
 #[derive(Debug, Clone)]

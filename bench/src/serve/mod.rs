@@ -141,7 +141,7 @@ pub(crate) fn write_config(out: &Path, upstreams: &[&str], more: &str) -> Result
         "model = \"{MODEL}\"\nprofile = \"compact\"\nmode = \"adaptive\"\n[server]\nlisten = \"127.0.0.1:0\"\n{more}"
     );
     for url in upstreams {
-        text += &format!("[[upstream]]\nurl = \"{url}\"\nmax_requests = 256\n");
+        text.extend(["[[upstream]]\nurl = \"", url, "\"\nmax_requests = 256\n"]);
     }
     fs_err::write(&file, text)?;
     Ok(file)

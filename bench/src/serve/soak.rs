@@ -28,7 +28,7 @@ const CLIENTS: u64 = 24;
 const PICTURES: u64 = 200;
 /// Time for what is open when the server is told to stop, and what it has of its own.
 const DRAIN_SECONDS: u64 = 20;
-/// How much larger the server may be at the end than behind the first minute: caches and allocators settle in that range.
+/// How much larger the server may be at the end than after a fifth of the time: caches and allocators settle in that range.
 const GROWTH: f64 = 1.25;
 
 /// Short times, so that faults come often; a server that failed is left alone for a moment only.
@@ -114,6 +114,11 @@ fn print(all: &Outcomes, wall: Duration, settled: &Held, end: &Held) {
 fn judge(all: &Outcomes, status: Option<i32>, settled: &Held, end: &Held) -> Result<()> {
     if let Some(first) = all.lost.first() {
         bail!("{} requests got neither an answer nor an error in OpenAI's shape; the first: {first}", all.lost.len());
+    }
+    let count = |what: &str| all.counts.get(what).copied().unwrap_or(0);
+    let total: u64 = all.counts.values().sum();
+    if count("answered") + count("streamed") < total / 2 {
+        bail!("{} of {total} requests were answered, expected at least half", count("answered") + count("streamed"));
     }
     if status != Some(0) {
         bail!("the server ended with {status:?} when it was told to stop, expected 0");

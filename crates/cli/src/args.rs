@@ -91,7 +91,7 @@ pub(crate) struct ModelArguments {
 #[derive(Debug, Args)]
 pub(crate) struct EngineArguments {
     /// An OpenAI-compatible server that answers in place of this process: `http://127.0.0.1:8000/v1`.
-    #[arg(long = "engine", value_name = "URL", conflicts_with_all = ["model", "adapter", "device"])]
+    #[arg(long = "engine", value_name = "URL", conflicts_with_all = ["model", "adapter", "device", "pruning"])]
     pub(crate) url: Option<String>,
     /// What that server calls the model; by default the only one it has.
     #[arg(long = "engine-model", value_name = "NAME", requires = "url")]
@@ -105,24 +105,21 @@ pub(crate) struct EngineArguments {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct ImageLimitArguments {
     /// Most bytes of an image file.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_bytes)]
-    pub(crate) image_max_bytes: u64,
+    #[arg(long = "image-max-bytes", value_name = "BYTES", default_value_t = Limits::default().max_bytes)]
+    pub(crate) file_bytes: u64,
     /// Most pixels of an image, width times height.
-    #[arg(long, value_name = "PIXELS", default_value_t = Limits::default().max_pixels)]
-    pub(crate) image_max_pixels: u64,
+    #[arg(long = "image-max-pixels", value_name = "PIXELS", default_value_t = Limits::default().max_pixels)]
+    pub(crate) pixels: u64,
     /// Most bytes of an image as its decoder writes it, up to 8 a pixel.
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_decoded_bytes)]
-    pub(crate) image_max_decoded_bytes: u64,
+    #[arg(long = "image-max-decoded-bytes", value_name = "BYTES", default_value_t = Limits::default().max_decoded_bytes)]
+    pub(crate) decoded_bytes: u64,
 }
 
 impl ImageLimitArguments {
     /// As the decoder takes them.
     pub(crate) fn decoding(&self) -> DecodeOptions {
-        let limits = Limits {
-            max_bytes: self.image_max_bytes,
-            max_pixels: self.image_max_pixels,
-            max_decoded_bytes: self.image_max_decoded_bytes,
-        };
+        let limits =
+            Limits { max_bytes: self.file_bytes, max_pixels: self.pixels, max_decoded_bytes: self.decoded_bytes };
         DecodeOptions { limits, ..DecodeOptions::default() }
     }
 }

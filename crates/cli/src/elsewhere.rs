@@ -20,6 +20,11 @@ use crate::failure::Failure;
 /// How long a server may take to say which models it has.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often a request is made while the server has no room or is away, and the longest wait in between: some minutes in all, as long as
+/// a server takes to start again.
+const TRIES: u32 = 30;
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 /// Which server, and what is known of the model that it runs.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
@@ -84,7 +89,8 @@ impl Elsewhere {
         requests: impl IntoIterator<Item = (K, ChatRequest)>,
         mut done: impl FnMut(K, Result<Completion, ApiError>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let complete = |gateway: Arc<Gateway>, request: ChatRequest| async move { gateway.complete(&request).await };
+        let complete =
+            |gateway: Arc<Gateway>, request: Arc<ChatRequest>| async move { gateway.complete(&request).await };
         self.all(requests, complete, |key, completion, _| done(key, completion))
     }
 
@@ -97,7 +103,7 @@ impl Elsewhere {
         requests: impl IntoIterator<Item = (K, ChatRequest)>,
         done: impl FnMut(K, Result<Completion, ApiError>, Duration) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let answer = |gateway: Arc<Gateway>, request: ChatRequest| async move {
+        let answer = |gateway: Arc<Gateway>, request: Arc<ChatRequest>| async move {
             gateway.answer(&request, &Sink::silent()).await
         };
         self.all(requests, answer, done)
@@ -106,7 +112,7 @@ impl Elsewhere {
     fn all<K: Send + 'static, F: Future<Output = Result<Completion, ApiError>> + Send + 'static>(
         &self,
         requests: impl IntoIterator<Item = (K, ChatRequest)>,
-        ask: impl Fn(Arc<Gateway>, ChatRequest) -> F,
+        ask: impl Fn(Arc<Gateway>, Arc<ChatRequest>) -> F + Clone + Send + Sync + 'static,
         mut done: impl FnMut(K, Result<Completion, ApiError>, Duration) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut requests = requests.into_iter();
@@ -115,14 +121,35 @@ impl Elsewhere {
             loop {
                 while running.len() < self.at_once {
                     let Some((key, request)) = requests.next() else { break };
-                    let (began, answered) = (Instant::now(), ask(self.gateway.clone(), request));
-                    running.spawn(async move { (key, answered.await, began.elapsed()) });
+                    let (gateway, request, ask) = (self.gateway.clone(), Arc::new(request), ask.clone());
+                    running.spawn(async move {
+                        let (answered, took) = patiently(|| ask(gateway.clone(), request.clone())).await;
+                        (key, answered, took)
+                    });
                 }
                 let Some(ended) = running.join_next().await else { return Ok(()) };
                 let (key, answered, took) = ended.context("a request ended early")?;
                 done(key, answered, took)?;
             }
         })
+    }
+}
+
+/// Asks again, a bounded number of times, while the server says that it is busy or is not there for the moment. The time is that of the
+/// last try.
+async fn patiently<F: Future<Output = Result<Completion, ApiError>>>(
+    ask: impl Fn() -> F,
+) -> (Result<Completion, ApiError>, Duration) {
+    let mut tries = 1;
+    loop {
+        let began = Instant::now();
+        let answered = ask().await;
+        let wait = answered.as_ref().err().and_then(ApiError::retry_after);
+        match wait.filter(|_| tries < TRIES) {
+            Some(wait) => tokio::time::sleep(wait.min(LONGEST_WAIT)).await,
+            None => return (answered, began.elapsed()),
+        }
+        tries += 1;
     }
 }
 

@@ -58,7 +58,7 @@ impl FromStr for Prompt {
 /// The released profile as the script writes it.
 pub fn profile(prompt: Prompt) -> Profile {
     let mut profile = Profile::from(ProfileName::Visionthink);
-    profile.name = "visionthink-evaluation".to_owned();
+    "visionthink-evaluation".clone_into(&mut profile.name);
     if let Some(tool) = &mut profile.tool {
         tool.strictness = Strictness::Lenient;
         prompts::TURN_ERROR_EVALUATION.clone_into(&mut tool.error_turn);

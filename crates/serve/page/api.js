@@ -44,6 +44,8 @@ function refusal(error, status, after) {
     body_too_large: "The image is too large for this server.",
     rate_limit_exceeded: `The server is busy.${again}`,
     no_upstream: `No model is there to answer.${again}`,
+    loading: `The model is still being loaded.${again}`,
+    engine_failed: "The engine failed.",
     shutting_down: "The server is about to stop.",
     timeout: "The answer took too long.",
     upstream_failed: "The model's server failed.",

@@ -82,6 +82,12 @@ export class Lane {
   /** The model has a view before it. A second one it has asked for. */
   look(view, turn) {
     const before = this.looks.at(-1);
+    if (before && turn > 1 && view !== "full") {
+      const call = before.querySelector(".call");
+      call.hidden = false;
+      call.textContent = "its call could not be read";
+      return;
+    }
     if (before && turn > 1) {
       before.dataset.call = "yes";
       const call = before.querySelector(".call");
@@ -141,7 +147,7 @@ export class Lane {
 
   /** Each cell of an image is one token. */
   lattice(seen, full) {
-    const low = this.looks.length > 1 ? seen - full : seen;
+    const low = this.looks.some((look) => look.dataset.view === "full") && this.looks.length > 1 ? seen - full : seen;
     for (const look of this.looks) {
       const view = this.views[look.dataset.view];
       const tokens = look.dataset.view === "low" ? low : full;

@@ -91,6 +91,8 @@ function missing() {
 async function submit() {
   if (running) return;
   if (!served) await connect();
+  // Pressed twice while the model's name was on its way.
+  if (running) return;
   const lack = missing();
   if (lack) {
     fault(lack[0]);

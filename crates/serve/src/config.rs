@@ -159,6 +159,7 @@ impl ServeConfig {
             ("schedule.max_prefill_tokens", self.schedule.max_prefill_tokens),
             ("schedule.tokens_before_pause", self.schedule.tokens_before_pause),
             ("schedule.max_held_tokens", self.schedule.max_held_tokens),
+            ("schedule.max_picture_bytes", self.schedule.max_picture_bytes),
         ];
         for (key, count) in counts {
             need(count > 0, key, &count, "at least 1");

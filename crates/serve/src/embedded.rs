@@ -16,6 +16,7 @@ mod worker;
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::watch;
 use visionthink_engine::{EmbeddedEngine, EngineError, EngineOptions, ModelFolder, Picture, Task, TurnRequest};
 use visionthink_image::Views;
@@ -118,7 +119,7 @@ impl Embedded {
         self.worker.check_ready()?;
         let sampling = wishes::sampling(request, &self.settings)?;
         let _samples = self.admission.samples(request.samples)?;
-        let pictures = self.pictures(request).await?;
+        let (pictures, _decoded) = self.pictures(request).await?;
         let costs: Vec<Views> = pictures.iter().map(|picture| *picture.costs()).collect();
         let mode = affordable(request, Some(&costs), request.vision.mode.unwrap_or(self.mode))?;
         if mode == Mode::Adaptive && self.profile.tool.is_none() && !costs.is_empty() {
@@ -141,16 +142,25 @@ impl Embedded {
         Ok(Completion { mode, samples })
     }
 
-    async fn pictures(&self, request: &ChatRequest) -> Result<Vec<Arc<Picture>>, ApiError> {
-        let Some(first) = request.messages.images.first() else { return Ok(Vec::new()) };
+    /// The images of a request, and the permit to hold them.
+    async fn pictures(
+        &self,
+        request: &ChatRequest,
+    ) -> Result<(Vec<Arc<Picture>>, Option<OwnedSemaphorePermit>), ApiError> {
+        let Some(first) = request.messages.images.first() else { return Ok((Vec::new(), None)) };
         let Some(processor) = &self.folder.processor else {
             return Err(unsupported(&first.path, "the model of this server takes text only"));
         };
+        let named = |path: &str, source| ApiError::Image { path: path.to_owned(), source };
         let loads = request.messages.images.iter().map(|image| async move {
-            let picture = async { self.images.load(&image.url).await?.decoded(processor).await };
-            picture.await.map_err(|source| ApiError::Image { path: image.path.clone(), source })
+            self.images.load(&image.url).await.map_err(|source| named(&image.path, source))
         });
-        try_join_all(loads).await
+        let loaded = try_join_all(loads).await?;
+        let permit = self.admission.pictures(&loaded.iter().map(|picture| picture.size()).collect::<Vec<_>>())?;
+        let decoded = loaded.iter().zip(&request.messages.images).map(|(picture, image)| async move {
+            picture.decoded(processor).await.map_err(|source| named(&image.path, source))
+        });
+        Ok((try_join_all(decoded).await?, Some(permit)))
     }
 
     fn setup(&self, request: &ChatRequest, mode: Mode, pictures: &[Arc<Picture>]) -> Setup {

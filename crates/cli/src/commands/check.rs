@@ -21,10 +21,12 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
     // A file that is no TOML is read as imitation, and says what is wrong with it.
     let sections = toml::from_str::<toml::Table>(&text).unwrap_or_default();
     let checked = if sections.contains_key("benchmark") {
-        let run = RunFile::from_toml(&text, file).map_err(|error| Failure::usage(error.to_string()))?;
-        let missing = run.benchmarks.iter().filter_map(|benchmark| benchmark.data.as_ref());
-        let missing = missing.filter(|data| !data.exists()).map(|data| format!("`{}` is not there", data.display()));
-        Ok((toml::to_string_pretty(&run)?, missing.collect()))
+        let config = RunFile::from_toml(&text, file).map_err(eval::refused)?;
+        let named = config.benchmarks.iter().filter_map(|section| Some((&section.name, section.data.as_ref()?)));
+        let missing = named.filter(|(_, path)| !path.exists());
+        let missing = missing
+            .map(|(name, path)| format!("`benchmark.data` of `{name}` is {}, which is not there", path.display()));
+        Ok((toml::to_string_pretty(&config)?, missing.collect()))
     } else if sections.contains_key("classes") {
         resolved(&text, file, CurateConfig::without_files)
     } else if sections.contains_key("rollout") {
@@ -32,13 +34,6 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
     } else if sections.contains_key("upstream") || sections.contains_key("engine") {
         let config = ServeConfig::from_file(file).map_err(|error| serve::refused(file, &error))?;
         Ok((toml::to_string_pretty(&config)?, Vec::new()))
-    } else if sections.contains_key("benchmark") {
-        let config = RunFile::from_file(file).map_err(eval::refused)?;
-        let named = config.benchmarks.iter().filter_map(|section| Some((&section.name, section.data.as_ref()?)));
-        let missing = named.filter(|(_, path)| !path.exists());
-        let missing = missing
-            .map(|(name, path)| format!("`benchmark.data` of `{name}` is {}, which is not there", path.display()));
-        Ok((toml::to_string_pretty(&config)?, missing.collect()))
     } else {
         resolved(&text, file, TrainConfig::without_files)
     };

@@ -31,20 +31,23 @@ pub(crate) fn run(arguments: &EvalRunArguments) -> anyhow::Result<()> {
     let folder = folder(&run, arguments.shard);
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_ctrl_c(stop.clone(), "stopping; answers that are not whole are asked again")?;
-    if let Some(shards) = arguments.merge {
+    // Held to the end: judging and reporting write there too.
+    let _held = if let Some(shards) = arguments.merge {
         let shards: Vec<PathBuf> =
             (0..shards).map(|index| self::folder(&run, Some(ShardOf { index, of: shards }))).collect();
-        merge(&run, &shards, &folder).map_err(refused)?;
+        let merged = merge(&run, &shards, &folder).map_err(refused)?;
         merge_manifests(&run, &shards, &folder)?;
+        merged
     } else {
-        let session = ask_all(&run, arguments, &folder, &stop)?;
+        let (session, held) = ask_all(&run, arguments, &folder, &stop)?;
         tell(session);
         if stop.load(Ordering::Relaxed) {
             return Err(Failure::failed("stopped before the end; everything that was answered is saved")
                 .hint(format!("go on with `{command}`"))
                 .into());
         }
-    }
+        held
+    };
     let judged = judge(&run, &folder, &stop);
     let (records, summary) = write_reports(&folder)?;
     if let Some(page) = &arguments.page {
@@ -96,7 +99,12 @@ pub(crate) fn refused(error: EvalError) -> anyhow::Error {
     }
 }
 
-fn ask_all(run: &RunFile, arguments: &EvalRunArguments, path: &Path, stop: &AtomicBool) -> anyhow::Result<Session> {
+fn ask_all(
+    run: &RunFile,
+    arguments: &EvalRunArguments,
+    path: &Path,
+    stop: &AtomicBool,
+) -> anyhow::Result<(Session, RunFolder)> {
     // Data sets are opened first: a folder of the wrong kind is known before weights are read.
     let mut benchmarks = Vec::with_capacity(run.benchmarks.len());
     let mut planned = BTreeMap::new();
@@ -115,7 +123,7 @@ fn ask_all(run: &RunFile, arguments: &EvalRunArguments, path: &Path, stop: &Atom
     if done >= all {
         progress::tell(&format!("all {all} questions are answered already"));
         write_manifest(run, path, &device, Some(session))?;
-        return Ok(session);
+        return Ok((session, folder));
     }
     let mut watch = Watch::new(all, done);
     for model in &run.models {
@@ -141,7 +149,7 @@ fn ask_all(run: &RunFile, arguments: &EvalRunArguments, path: &Path, stop: &Atom
     }
     watch.finish();
     write_manifest(run, path, &device, Some(session))?;
-    Ok(session)
+    Ok((session, folder))
 }
 
 /// Who computes for a model.

@@ -24,7 +24,7 @@ pub(crate) fn judge(run: &RunFile, folder: &Path, stop: &AtomicBool) -> anyhow::
     let Some(section) = run.judge.as_ref().filter(|_| !judged.is_empty()) else { return Ok(()) };
     let records = RunRecords::read(folder)?.records;
     let mut judge = Judge::open(section.endpoint.clone(), Some(&folder.join("verdicts")))?;
-    let mut verdicts = Verdicts::default();
+    let mut verdicts = Verdicts::read(folder)?;
     let bar = progress::bar(0, "judging");
     let mut outcome = Ok(());
     for (benchmark, metric) in judged {
@@ -33,10 +33,8 @@ pub(crate) fn judge(run: &RunFile, folder: &Path, stop: &AtomicBool) -> anyhow::
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         });
-        if let Err(error) = asked {
-            outcome = Err(error);
-            break;
-        }
+        // What the judge said of other benchmarks, now or earlier, stands.
+        outcome = outcome.and(asked.map(|_| ()));
     }
     bar.finish_and_clear();
     verdicts.write(folder)?;

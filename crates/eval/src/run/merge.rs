@@ -12,7 +12,7 @@ use crate::error::{EvalError, Result};
 /// # Errors
 /// [`EvalError::NoRun`] for a shard that is not there, [`EvalError::Shards`] for one that began with other settings, and those of
 /// [`RunFolder::open`].
-pub fn merge(run: &RunFile, shards: &[PathBuf], folder: &Path) -> Result<()> {
+pub fn merge(run: &RunFile, shards: &[PathBuf], folder: &Path) -> Result<RunFolder> {
     let mut read = Vec::with_capacity(shards.len());
     for path in shards {
         let shard = RunRecords::read(path)?;
@@ -36,7 +36,8 @@ pub fn merge(run: &RunFile, shards: &[PathBuf], folder: &Path) -> Result<()> {
         }
     }
     verdicts.write(folder)?;
-    written.plan(&planned)
+    written.plan(&planned)?;
+    Ok(written)
 }
 
 #[cfg(test)]

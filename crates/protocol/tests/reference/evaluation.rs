@@ -51,9 +51,8 @@ fn rollout(row: &Value, template: &ChatTemplate) -> Result<(), String> {
         // empty list goes on below; the row does not tell them apart but by this.
         return Ok(());
     }
-    let prompt = match row["prompt"].as_str().unwrap().parse::<Prompt>() {
-        Ok(prompt) => prompt,
-        Err(_) => return same("error", &Some("NotImplementedError"), &error),
+    let Ok(prompt) = row["prompt"].as_str().unwrap().parse::<Prompt>() else {
+        return same("error", &Some("NotImplementedError"), &error);
     };
     let downsample = row["downsample"].as_bool().unwrap();
     let shown: Vec<Shown> = sizes.into_iter().map(|size| Shown::new(size, downsample)).collect::<Result<_, _>>()?;

@@ -28,6 +28,8 @@ pub struct ScheduleSettings {
     /// Tokens, of prompts and of replies as long as they may become, that may be in work together; more are refused with
     /// 429. Their keys and values are what a request takes in memory.
     pub max_held_tokens: usize,
+    /// Bytes of decoded pictures, 3 a pixel, that requests in work hold together.
+    pub max_picture_bytes: usize,
     /// New tokens of prompts in one pass, between two tokens of those that are decoded; a longer prompt goes alone.
     pub max_prefill_tokens: usize,
     /// Tokens that a sample is decoded for before it makes room for those that wait.
@@ -44,6 +46,7 @@ impl Default for ScheduleSettings {
             max_rows: 16,
             max_waiting: 256,
             max_held_tokens: 1 << 18,
+            max_picture_bytes: 1 << 30,
             max_prefill_tokens: 4096,
             tokens_before_pause: 64,
             max_prefix_tokens: 1 << 14,

@@ -33,7 +33,6 @@ impl Talk<'_> {
         let mut conversation = self.task.conversation.clone();
         let mut turns = Vec::new();
         let last = loop {
-            voice.begin_turn(conversation.images()).await?;
             let (reply, held) = self.hear(turn, &conversation, &mut voice).await?;
             let prompt = conversation.ids().to_vec();
             conversation.push_reply(&reply.ids, reply.finish_reason)?;
@@ -68,8 +67,15 @@ impl Talk<'_> {
         let mut text = self.tokenizer.decode_stream(true);
         let mut stop = StopCut::new(&self.task.stop_texts);
         let (mut splitter, is_last) = (ReplySplitter::default(), conversation.is_last_turn());
+        let mut begun = false;
         let ended = loop {
-            match turn.next().await? {
+            let heard = turn.next().await?;
+            // A refusal before the reply has begun keeps its status.
+            if !begun && !matches!(heard, Heard::Failed(_)) {
+                voice.begin_turn(conversation.images()).await?;
+                begun = true;
+            }
+            match heard {
                 Heard::Token(id) => voice.tell(splitter.push(&stop.push(&text.push(id))), is_last).await?,
                 Heard::Finished(reply, held) => break (reply, held),
                 Heard::Failed(reason) => return Err(ApiError::EngineFailed { reason }),

@@ -57,7 +57,7 @@ async fn everything_the_page_loads_comes_from_this_server_and_needs_no_key() {
         let reply = get(&state, &path).await;
         assert_eq!(reply.status, 200, "{path}");
         assert!(reply.header("content-security-policy").starts_with("default-src 'none'"), "{path}");
-        assert!(!reply.text.contains("http://") || path.ends_with(".svg"), "{path} leads elsewhere");
+        assert!(!reply.text.contains("http://") || path.strip_suffix(".svg").is_some(), "{path} leads elsewhere");
         assert!(!reply.text.contains("https://"), "{path} leads elsewhere");
         paths.extend(named(&reply.text));
         paths.sort();

@@ -46,11 +46,17 @@ fn cards(html: &mut String, rows: &[(String, [String; 5])]) {
 }
 
 fn table(html: &mut String, rows: &[(String, [String; 5])]) {
-    let heads: String = TOLD.iter().map(|what| format!("<th>{what}</th>")).collect();
-    let _ = write!(html, "<div class=\"scroll\"><table><tr><th>method</th>{heads}</tr>");
+    html.push_str("<div class=\"scroll\"><table><tr><th>method</th>");
+    for what in TOLD {
+        let _ = write!(html, "<th>{what}</th>");
+    }
+    html.push_str("</tr>");
     for (name, numbers) in rows {
-        let numbers: String = numbers.iter().map(|number| format!("<td>{number}</td>")).collect();
-        let _ = write!(html, "<tr><td class=\"text\">{}</td>{numbers}</tr>", escape(name));
+        let _ = write!(html, "<tr><td class=\"text\">{}</td>", escape(name));
+        for number in numbers {
+            let _ = write!(html, "<td>{number}</td>");
+        }
+        html.push_str("</tr>");
     }
     html.push_str("</table></div>\n");
 }

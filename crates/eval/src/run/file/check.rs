@@ -9,6 +9,7 @@ use super::{BenchmarkSection, GenerationSection, MethodSection, RunFile};
 use crate::benchmark::Benchmark;
 use crate::benchmarks;
 use crate::question::Task;
+use crate::run::POOLED;
 use crate::statistics::Bootstrap;
 
 impl RunFile {
@@ -87,6 +88,11 @@ impl MethodSection {
 impl BenchmarkSection {
     fn problems(&self, found: &mut Vec<String>) {
         let name = &self.name;
+        if name == POOLED {
+            found.push(format!(
+                "a benchmark is named `{POOLED}`, which reports call all of them together; expected another name"
+            ));
+        }
         match (&self.dataset, &self.data, &self.synthetic) {
             (Some(_), Some(_), None) | (None, None, Some(_)) => {}
             (Some(_), None, None) => {
