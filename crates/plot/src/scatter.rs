@@ -72,7 +72,8 @@ impl ScatterChart {
         };
         let (x, y) = (Axis::rounded(of(|mark| mark.x), 5), Axis::rounded(of(|mark| mark.y), 4));
         let legend = (!self.is_legend_apart).then(|| Legend::of(&marks, style, style.size().0));
-        let room = legend.as_ref().map_or(0.0, Legend::height);
+        // Names beside marks at the top need a line of their own below the title.
+        let room = legend.as_ref().map_or(1.3 * style.font_size(), Legend::height);
         let drawing = Drawing::new(style, x, y, !self.y_label.is_empty(), room);
         let mut svg = opened(&self.title, style, style.size());
         drawing.frame(&mut svg, &self.title, &self.x_label, &self.y_label);

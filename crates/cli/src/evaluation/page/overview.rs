@@ -11,13 +11,8 @@ use crate::html::escape;
 const MOST_CARDS: usize = 6;
 
 /// What is told of a method, with a dash for what is not known.
-const TOLD: [&str; 5] = [
-    "of vanilla's score",
-    "visual tokens entering the decoder",
-    "visual tokens, mean over layers",
-    "asked for more",
-    "milliseconds an answer",
-];
+const TOLD: [&str; 5] =
+    ["of vanilla's score", "visual tokens entering", "mean over layers", "asked for more", "ms an answer"];
 
 pub(super) fn render(html: &mut String, run: &RunFile, summary: &Summary) {
     let rows: Vec<(String, [String; 5])> = run
