@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use serde::Deserialize;
 use visionthink_engine::{EmbeddedEngine, EngineOptions, ModelFolder};
 use visionthink_image::Processor;
-use visionthink_model::{Dtype, LoadOptions, resolve_with_progress};
+use visionthink_model::{Download, Dtype, LoadOptions, resolve_dataset, resolve_with_progress};
 use visionthink_protocol::{Profile, ProfileName};
 use visionthink_prune::Choice;
 
@@ -53,21 +53,32 @@ struct Card {
     profile: ProfileName,
 }
 
+/// The folder of a data set of the hub, fetched where it is not in the cache.
+pub(crate) fn dataset(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(watched(|progress| resolve_dataset(name, progress))?)
+}
+
+/// Downloads with a bar, once there is something to download.
+fn watched<T>(download: impl FnOnce(&mut dyn FnMut(Download<'_>)) -> T) -> T {
+    let mut bar = None;
+    let done = download(&mut |download| {
+        let bar = bar.get_or_insert_with(progress::download);
+        bar.set_message(download.file.to_owned());
+        bar.set_length(download.total);
+        bar.set_position(download.done);
+    });
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    done
+}
+
 impl ModelSource {
     fn path(&self) -> anyhow::Result<PathBuf> {
         match self {
             Self::Micro => micro::unpacked(),
             Self::Named(name) => {
-                let mut bar = None;
-                let folder = resolve_with_progress(name, &mut |download| {
-                    let bar = bar.get_or_insert_with(progress::download);
-                    bar.set_message(download.file.to_owned());
-                    bar.set_length(download.total);
-                    bar.set_position(download.done);
-                })?;
-                if let Some(bar) = bar {
-                    bar.finish_and_clear();
-                }
+                let folder = watched(|progress| resolve_with_progress(name, progress))?;
                 Ok(folder)
             }
         }

@@ -134,7 +134,7 @@ fn an_evaluation_writes_its_report_in_every_form() {
     assert!(page.contains("<svg") && page.contains("prefers-color-scheme: dark"), "a page of its own, light and dark");
     assert!(!page.contains("http://") && !page.contains("https://"), "nothing is fetched");
     assert!(fs_err::read_to_string(folder.join("report.md")).unwrap().contains("### Accuracy"));
-    let logged = fs_err::read_to_string(folder.join("lmms-eval/micro-full_samples_scene.jsonl")).unwrap();
+    let logged = fs_err::read_to_string(folder.join("lmms-eval/micro@full@samples_scene.jsonl")).unwrap();
     let first: Value = serde_json::from_str(logged.lines().next().unwrap()).unwrap();
     assert_eq!((&first["doc_id"], first["filtered_resps"].as_array().unwrap().len()), (&json!(0), 1));
     let manifest: Value = serde_json::from_str(&fs_err::read_to_string(folder.join("manifest.json")).unwrap()).unwrap();

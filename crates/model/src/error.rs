@@ -188,6 +188,13 @@ pub enum ModelError {
         name: String,
     },
 
+    /// No name of a data set on the hub.
+    #[error("`{name}` is not a data set of the hub; expected `hf:ORG/NAME`")]
+    UnknownDataset {
+        /// What was given.
+        name: String,
+    },
+
     /// The hub could not deliver a file.
     #[error("hf:{repo}: {file} could not be fetched")]
     Hub {

@@ -52,6 +52,6 @@ pub use vision::{
 };
 pub use visionthink_image::GridThw;
 pub use weights::{
-    Download, Dtype, InitOptions, Layout, LoadOptions, Parameter, PatchEmbedInit, parameters, resolve,
+    Download, Dtype, InitOptions, Layout, LoadOptions, Parameter, PatchEmbedInit, parameters, resolve, resolve_dataset,
     resolve_with_progress,
 };

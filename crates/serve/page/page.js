@@ -27,24 +27,26 @@ let running = null;
 
 // Pictures.
 
-/** Takes a file as the image. `known` is a question about it with its answer. */
+/** Takes a file as the image. `known` is a question about it with its answer. Says whether that came about: a later choice wins. */
 async function choose(blob, known = null) {
   fault();
   choosing += 1;
   const turn = choosing;
-  const opened = await open(blob);
-  if (turn !== choosing) return;
+  const file = await blob;
+  const opened = await open(file);
+  if (turn !== choosing) return false;
   if (!opened) {
     fault("This file is no image that can be read here. PNG, JPEG, WebP, GIF and BMP can.");
-    return;
+    return false;
   }
   picture = opened;
   example = known;
   const { url, width, height } = picture.views.full;
   Object.assign(at("preview"), { src: url, hidden: false, alt: "The chosen image" });
   at("drop").classList.add("filled");
-  at("chosen").textContent = `${count(width)} × ${count(height)} pixels, ${count(Math.ceil(blob.size / 1024))} KB`;
+  at("chosen").textContent = `${count(width)} × ${count(height)} pixels, ${count(Math.ceil(file.size / 1024))} KB`;
   mark(null);
+  return true;
 }
 
 /** Says which example the chosen image is. */
@@ -53,8 +55,8 @@ function mark(id) {
 }
 
 async function pick(drawn) {
-  const response = await fetch(`/page/examples/${drawn.id}.png`);
-  await choose(await response.blob(), drawn);
+  const fetched = fetch(`/page/examples/${drawn.id}.png`).then((response) => response.blob());
+  if (!(await choose(fetched, drawn))) return;
   at("question").value = drawn.question;
   mark(drawn.id);
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
     let checked = if sections.contains_key("benchmark") {
         let config = RunFile::from_toml(&text, file).map_err(eval::refused)?;
         let named = config.benchmarks.iter().filter_map(|section| Some((&section.name, section.data.as_ref()?)));
-        let missing = named.filter(|(_, path)| !path.exists());
+        let missing = named.filter(|(_, path)| !path.to_string_lossy().starts_with("hf:") && !path.exists());
         let missing = missing
             .map(|(name, path)| format!("`benchmark.data` of `{name}` is {}, which is not there", path.display()));
         Ok((toml::to_string_pretty(&config)?, missing.collect()))

@@ -16,7 +16,7 @@ use visionthink_prune::Pruning;
 use crate::args::{EvalRunArguments, EvalScoreArguments, ModelArguments};
 use crate::elsewhere::{Elsewhere, Place};
 use crate::evaluation::{
-    Combination, Session, Watch, Who, answer, judge, merge_manifests, write_manifest, write_page, write_prunings,
+    Combination, Session, Watch, Who, answer, here, judge, merge_manifests, write_manifest, write_page, write_prunings,
     write_reports,
 };
 use crate::failure::Failure;
@@ -109,7 +109,7 @@ fn ask_all(
     let mut benchmarks = Vec::with_capacity(run.benchmarks.len());
     let mut planned = BTreeMap::new();
     for section in &run.benchmarks {
-        let questions = Questions::open(section, arguments.shard)?;
+        let questions = Questions::open(&here(section)?, arguments.shard)?;
         planned.insert(section.name.clone(), questions.count()?);
         benchmarks.push((section, questions));
     }

@@ -118,7 +118,9 @@ pub(crate) fn machine(folder: &Path) -> String {
         })
         .collect();
     machines.dedup();
-    let commit = manifest.commit.map_or_else(String::new, |commit| format!(", commit {commit}"));
+    let commit = manifest
+        .commit
+        .map_or_else(String::new, |commit| format!("; the folder it was called in stands at commit {commit}"));
     format!("- made by: {}{commit}\n", machines.join("; then "))
 }
 

@@ -14,5 +14,6 @@ mod watch;
 pub(crate) use answer::{Combination, Session, Who, answer};
 pub(crate) use judging::judge;
 pub(crate) use manifest::{merge_manifests, write_manifest, write_prunings};
+pub(crate) use prepare::here;
 pub(crate) use report::{write_page, write_reports};
 pub(crate) use watch::Watch;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use visionthink_engine::{EngineError, ModelFolder, Picture, Sampling, Task};
-use visionthink_eval::run::{Pictures, Question, Record, RunFile, Source};
+use visionthink_eval::run::{BenchmarkSection, Pictures, Question, Record, RunFile, Source};
 use visionthink_image::{DecodeOptions, Processor, RgbImage, decode, scaled_view};
 use visionthink_protocol::{Conversation, ImageTokens, Limits, Mode, Profile, Rules, Setup, View};
+
+use crate::model::dataset;
 
 /// A question on its way: what is recorded of it whatever comes of it.
 #[derive(Debug)]
@@ -108,4 +110,13 @@ impl Prompter<'_> {
         picture.patches(if self.mode == Mode::Full { View::Full } else { View::Low })?;
         Ok(Arc::new(picture))
     }
+}
+
+/// The section with its data on this machine.
+pub(crate) fn here(section: &BenchmarkSection) -> anyhow::Result<BenchmarkSection> {
+    let mut section = section.clone();
+    if let Some(name) = section.data.as_ref().and_then(|data| data.to_str()).filter(|name| name.starts_with("hf:")) {
+        section.data = Some(dataset(name)?);
+    }
+    Ok(section)
 }

@@ -8,9 +8,9 @@ use super::record::{Outcome, Record};
 use super::sheet::{Scoring, Sheet};
 use crate::error::Result;
 
-/// The file of one model, method and benchmark, named as the harness names its own behind the date.
+/// The file of one model, method and benchmark, named as the harness names its own behind the date; `@` is in no name.
 pub fn file_name(model: &str, method: &str, benchmark: &str) -> String {
-    format!("{model}-{method}_samples_{benchmark}.jsonl")
+    format!("{model}@{method}@samples_{benchmark}.jsonl")
 }
 
 /// Writes one line a scored sample: `doc_id`, `target`, `filtered_resps`, `resps`, `input` and the score by the name of its metric.
@@ -72,6 +72,7 @@ mod tests {
         });
         assert_eq!(lines[1], expected);
         assert_eq!(lines[0]["own-exact"], 1.0);
-        assert_eq!(file_name("m", "full", "b"), "m-full_samples_b.jsonl");
+        assert_eq!(file_name("m", "full", "b"), "m@full@samples_b.jsonl");
+        assert_ne!(file_name("a-b", "c", "d"), file_name("a", "b-c", "d"));
     }
 }

@@ -143,7 +143,7 @@ pub struct BenchmarkSection {
     /// A data set that [`benchmarks::find`](crate::benchmarks::find) knows; `own` for questions of your own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
-    /// A folder with the files of the Hub, or a file.
+    /// A folder with the files of the Hub, a file, or `hf:ORGANISATION/NAME`, which whoever runs the evaluation fetches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
     /// The split; without it the one that the paper measures.
@@ -326,8 +326,8 @@ mod tests {
 
     #[test]
     fn a_data_set_needs_its_files_and_a_benchmark_one_source() {
-        let fetched = error(&GOOD.replace("'data/chartqa'", "'hf:lmms-lab/ChartQA'"));
-        assert!(fetched.contains("hf download --repo-type dataset lmms-lab/ChartQA"), "{fetched}");
+        let fetched = GOOD.replace("'data/chartqa'", "'hf:lmms-lab/ChartQA'");
+        RunFile::from_toml(&fetched, Path::new("eval.toml")).unwrap();
         assert!(error(&GOOD.replace("data = 'data/chartqa'\n", "")).contains("has `dataset` but no `data`"));
         assert!(error(&GOOD.replace("dataset = 'chartqa'\n", "")).contains("needs either `dataset` with `data`"));
     }

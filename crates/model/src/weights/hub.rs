@@ -46,6 +46,19 @@ pub fn resolve_with_progress(name: &str, progress: &mut dyn FnMut(Download<'_>))
     }
 }
 
+/// The folder of a data set `hf:ORG/NAME` in the hub client's cache, as the repository has it: its Parquet files, fetched where they are not
+/// there yet. The hub is asked which files there are, unless `HF_HUB_OFFLINE` is set; the snapshot in the cache is taken as whole then.
+///
+/// # Errors
+/// [`ModelError::UnknownDataset`], [`ModelError::MissingFile`] for a repository without Parquet, [`ModelError::Offline`],
+/// [`ModelError::Hub`].
+pub fn resolve_dataset(name: &str, progress: &mut dyn FnMut(Download<'_>)) -> Result<PathBuf, ModelError> {
+    match name.strip_prefix("hf:").filter(|repo| well_formed(repo)) {
+        Some(repo) => Hub::from_env().dataset(repo, progress),
+        None => Err(ModelError::UnknownDataset { name: name.to_owned() }),
+    }
+}
+
 /// `ORG/NAME` of letters, digits, `-`, `_` and `.`.
 fn well_formed(repo: &str) -> bool {
     let parts: Vec<&str> = repo.split('/').collect();
@@ -106,7 +119,42 @@ impl Hub {
         }
     }
 
+    fn dataset(&self, name: &str, progress: &mut dyn FnMut(Download<'_>)) -> Result<PathBuf, ModelError> {
+        let repo = Repo::dataset(name.to_owned());
+        if self.offline {
+            let missing = || ModelError::Offline { repo: name.into(), file: "refs/main".into() };
+            return self.snapshot(&repo).ok_or_else(missing);
+        }
+        let files = self.download(repo, name, is_table, progress)?;
+        // Up from the file by as many folders as its name has.
+        let root = files.first().and_then(|(file, path)| path.ancestors().nth(file.split('/').count()));
+        let missing =
+            || ModelError::MissingFile { folder: format!("hf:{name}").into(), expected: "`*.parquet`".to_owned() };
+        root.map(Path::to_path_buf).ok_or_else(missing)
+    }
+
+    /// The folder of the revision `main` in the cache.
+    fn snapshot(&self, repo: &Repo) -> Option<PathBuf> {
+        let folder = self.cache.path().join(repo.folder_name());
+        let revision = fs_err::read_to_string(folder.join("refs").join("main")).ok()?;
+        Some(folder.join("snapshots").join(revision.trim())).filter(|snapshot| snapshot.is_dir())
+    }
+
     fn fetch(&self, name: &str, progress: &mut dyn FnMut(Download<'_>)) -> Result<PathBuf, ModelError> {
+        let files = self.download(Repo::model(name.to_string()), name, wanted, progress)?;
+        let config = files.iter().find(|(file, _)| file == CONFIG).and_then(|(_, path)| path.parent());
+        let missing = || ModelError::MissingFile { folder: format!("hf:{name}").into(), expected: CONFIG.to_owned() };
+        config.map(Path::to_path_buf).ok_or_else(missing)
+    }
+
+    /// The files of a repository that `wanted` asks for, by name and where they are in the cache.
+    fn download(
+        &self,
+        repo: Repo,
+        name: &str,
+        wanted: fn(&str) -> bool,
+        progress: &mut dyn FnMut(Download<'_>),
+    ) -> Result<Vec<(String, PathBuf)>, ModelError> {
         let failed = |file: &str, source: hf_hub::api::sync::ApiError| ModelError::Hub {
             repo: name.into(),
             file: file.into(),
@@ -117,12 +165,12 @@ impl Hub {
             builder = builder.with_endpoint(endpoint.clone());
         }
         let api = builder.build().map_err(|source| failed(CONFIG, source))?;
-        let repo: ApiRepo = api.model(name.to_string());
+        let cache = self.cache.repo(repo.clone());
+        let repo: ApiRepo = api.repo(repo);
         let info = repo.info().map_err(|source| failed("the list of files", source))?;
 
         let files = info.siblings.into_iter().map(|file| file.rfilename).filter(|file| wanted(file));
-        let cache = self.cache.repo(Repo::model(name.to_string()));
-        let mut folder = None;
+        let mut found = Vec::new();
         for file in files {
             tracing::debug!(repo = name, file, "fetch");
             let path = match cache.get(&file) {
@@ -131,11 +179,9 @@ impl Hub {
                     .download_with_progress(&file, Report { file: &file, done: 0, total: 0, progress: &mut *progress })
                     .map_err(|source| failed(&format!("`{file}`"), source))?,
             };
-            if file == CONFIG {
-                folder = path.parent().map(Path::to_path_buf);
-            }
+            found.push((file, path));
         }
-        folder.ok_or_else(|| ModelError::MissingFile { folder: format!("hf:{name}").into(), expected: CONFIG.into() })
+        Ok(found)
     }
 }
 
@@ -155,6 +201,11 @@ fn wanted(file: &str) -> bool {
         _ => false,
     };
     needed && !file.contains('/')
+}
+
+/// Files that the rows of a data set are in.
+fn is_table(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|extension| extension == "parquet")
 }
 
 /// Passes the client's counts on.
@@ -194,7 +245,9 @@ mod tests {
         ("README.md", "not wanted"),
     ];
 
-    /// A hub of one repository on this machine: lists its files and serves them by range, as the real one does.
+    const ROWS: [(&str, &str); 2] = [("README.md", "not wanted"), ("data/test-0.parquet", "rows")];
+
+    /// A hub of two repositories on this machine: lists its files and serves them by range, as the real one does.
     fn serve() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -208,11 +261,18 @@ mod tests {
         let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
         let range =
             headers.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(String::from));
-        let (status, extra, body) = if path == "/api/models/org/tiny/revision/main" {
-            let list: Vec<_> = FILES.iter().map(|(name, _)| serde_json::json!({"rfilename": name})).collect();
+        let listed = |files: &[(&str, &str)]| {
+            let list: Vec<_> = files.iter().map(|(name, _)| serde_json::json!({"rfilename": name})).collect();
             ("200 OK", String::new(), serde_json::json!({"siblings": list, "sha": "abc"}).to_string())
-        } else if let Some((name, content)) =
-            FILES.iter().find(|(name, _)| path == format!("/org/tiny/resolve/main/{name}"))
+        };
+        let served = |folder: &str, files: &'static [(&str, &str)]| {
+            files.iter().find(|(name, _)| path == format!("/{folder}/resolve/main/{name}"))
+        };
+        let (status, extra, body) = if path == "/api/models/org/tiny/revision/main" {
+            listed(&FILES)
+        } else if path == "/api/datasets/org/rows/revision/main" {
+            listed(&ROWS)
+        } else if let Some((name, content)) = served("org/tiny", &FILES).or_else(|| served("datasets/org/rows", &ROWS))
         {
             let range = range.unwrap();
             let (start, end) = range.split_once('-').unwrap();
@@ -257,6 +317,23 @@ mod tests {
 
         let offline = hub(cache.path(), "http://127.0.0.1:1", true);
         assert_eq!(offline.folder("org/tiny", &mut |_| panic!("nothing is fetched")).unwrap(), folder);
+    }
+
+    #[test]
+    fn a_data_set_is_fetched_with_its_folders_and_then_found_offline() {
+        let cache = tempfile::tempdir().unwrap();
+        let fetched = hub(cache.path(), &serve(), false).dataset("org/rows", &mut |_| ()).unwrap();
+        assert_eq!(fs_err::read_to_string(fetched.join("data/test-0.parquet")).unwrap(), "rows");
+        assert!(!fetched.join("README.md").exists());
+        let offline = hub(cache.path(), "http://127.0.0.1:1", true).dataset("org/rows", &mut |_| panic!("fetched"));
+        assert_eq!(offline.unwrap(), fetched);
+
+        let empty = tempfile::tempdir().unwrap();
+        let error = hub(empty.path(), "http://127.0.0.1:1", true).dataset("org/rows", &mut |_| ()).unwrap_err();
+        assert!(matches!(error, ModelError::Offline { .. }), "{error}");
+        let error = hub(empty.path(), &serve(), false).dataset("org/tiny", &mut |_| ()).unwrap_err();
+        assert!(matches!(error, ModelError::Hub { .. }), "{error}");
+        assert!(matches!(resolve_dataset("hf:one", &mut |_| ()), Err(ModelError::UnknownDataset { .. })));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use burn::tensor::{DType, Device, TensorData};
 
 use crate::linear::Linear;
 
-pub use hub::{Download, resolve, resolve_with_progress};
+pub use hub::{Download, resolve, resolve_dataset, resolve_with_progress};
 pub use init::{InitOptions, PatchEmbedInit};
 pub use parameters::{Layout, Parameter, parameters};
 

@@ -11,6 +11,7 @@ use visionthink_image::{DecodeOptions, RgbImage, decode, lanczos_half, low_view,
 use visionthink_protocol::{Decision, Mode};
 
 use super::label;
+use crate::evaluation::here;
 use crate::html::{escape, figure};
 
 /// Questions of each benchmark that are shown.
@@ -49,7 +50,8 @@ fn places(summary: &Summary, benchmark: &str) -> BTreeSet<u64> {
 
 /// The pictures of some questions. A report can be written where the data set is no longer: then there are none.
 fn pictures(section: &BenchmarkSection, places: &BTreeSet<u64>) -> BTreeMap<u64, Vec<RgbImage>> {
-    let Ok(questions) = Questions::open(section, None) else { return BTreeMap::new() };
+    let Ok(section) = here(section) else { return BTreeMap::new() };
+    let Ok(questions) = Questions::open(&section, None) else { return BTreeMap::new() };
     let Ok(rows) = questions.read(|place| places.contains(&place)) else { return BTreeMap::new() };
     rows.filter_map(Result::ok)
         .take(places.len())

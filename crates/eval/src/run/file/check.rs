@@ -114,12 +114,6 @@ impl BenchmarkSection {
             }
             _ => {}
         }
-        if let Some(repository) = self.data.as_ref().and_then(|data| data.to_str()?.strip_prefix("hf:")) {
-            found.push(format!(
-                "benchmark `{name}`: `data` names the repository `{repository}`, expected files that are here; fetch them with \
-                 `hf download --repo-type dataset {repository} --local-dir DIR` and name DIR"
-            ));
-        }
         if let Some(Err(error)) = self.task.as_deref().map(str::parse::<Task>) {
             found.push(format!("benchmark `{name}`: {error}"));
         }
