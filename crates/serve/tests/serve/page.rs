@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use visionthink_serve::ServeConfig;
+use visionthink_serve::routes::AppState;
 
 #[cfg(unix)]
 use crate::chromium::Browser;
@@ -25,8 +26,7 @@ async fn gateway(acts: impl IntoIterator<Item = Act>) -> (Stub, ServeConfig, tem
 }
 
 /// Serves until the test ends.
-async fn serve(config: &ServeConfig) -> String {
-    let state = visionthink_serve::state(config).unwrap();
+async fn serve(state: Arc<AppState>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(visionthink_serve::serve(listener, state, std::future::pending()));
@@ -71,7 +71,7 @@ async fn everything_the_page_loads_comes_from_this_server_and_needs_no_key() {
 }
 
 /// What a stream says of turns.
-async fn turns(state: &Arc<visionthink_serve::routes::AppState>, show: bool) -> Vec<Value> {
+async fn turns(state: &Arc<AppState>, show: bool) -> Vec<Value> {
     let asked = question(json!({"stream": true, "visionthink": {"show_turns": show}}));
     let reply = ask(state, &asked).await;
     assert_eq!(reply.told(), ("42".to_owned(), "too small\nnow I see".to_owned()));
@@ -116,7 +116,7 @@ fn open(browser: &mut Browser, url: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn somebody_uploads_an_image_asks_twice_and_sees_both_kinds_of_decision() {
     let (stub, config, folder) = gateway([Act::Says(DIRECT.to_owned()), Act::Looks]).await;
-    let url = serve(&config).await;
+    let url = serve(visionthink_serve::state(&config).unwrap()).await;
     let file = folder.path().join("picture.png");
     fs_err::write(&file, picture(112, 56)).unwrap();
     browse(1200, move |browser| {
@@ -159,9 +159,29 @@ async fn somebody_uploads_an_image_asks_twice_and_sees_both_kinds_of_decision() 
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_model_shows_both_kinds_of_decision_on_the_examples() {
+    let url = serve(crate::embedded::micro().await).await;
+    browse(1200, move |browser| {
+        for (example, decision, answer, sentence) in [
+            ("document-11", "direct", "FORM", "4 image tokens instead of 16."),
+            ("chart-1", "resize", "8", "It asked: 20 image tokens, where the full image alone costs 16."),
+        ] {
+            browser.open(&format!("{url}/?example={example}&ask=1"));
+            browser.wait(&format!("document.querySelector('.lane[data-state=done][data-decision={decision}]')"));
+            assert_eq!(browser.text(".answer"), answer);
+            assert_eq!(browser.text("#verdict"), sentence);
+            let looks = browser.value("document.querySelectorAll('.look[data-view=full]').length");
+            assert_eq!(looks, i32::from(decision == "resize"));
+        }
+    })
+    .await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_compares_an_example_with_the_full_image_on_a_phone() {
     let (stub, config, _folder) = gateway([Act::Says(DIRECT.to_owned())]).await;
-    let url = serve(&config).await;
+    let url = serve(visionthink_serve::state(&config).unwrap()).await;
     browse(375, move |browser| {
         browser.open(&format!("{url}/?example=chart-3&mode=compare&ask=1&theme=dark"));
         browser.wait("document.querySelectorAll('.lane[data-state=done]').length === 2");
@@ -187,7 +207,7 @@ async fn the_page_can_be_used_by_keyboard_says_what_is_missing_and_asks_for_a_ke
     let keys = folder.path().join("keys");
     fs_err::write(&keys, "sk-aaaaaaaaaaaaaaaa\n").unwrap();
     config.keys = Some(keys);
-    let url = serve(&config).await;
+    let url = serve(visionthink_serve::state(&config).unwrap()).await;
     browse(1200, move |browser| {
         browser.open(&url);
         browser.wait("document.querySelector('#lock')?.hidden === false");
